@@ -1,0 +1,1 @@
+"""pixtally: what every pixel does over a huge collection of images."""
