@@ -1,0 +1,385 @@
+"""What a job will do, by integer arithmetic alone: tiles, segments, tasks, bytes, peak memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+from pixtally.errors import PixtallyError
+
+MiB = 2**20
+GiB = 2**30
+
+PROCESS_BYTES = 350 * MiB
+"""A worker with the libraries loaded and the kernels compiled, before any image is read."""
+
+USABLE = 0.8
+"""Part of a worker's memory that a plan may fill; Dask pauses a worker above it."""
+
+BLOCK_BYTES = 16 * MiB
+"""Images of a tile that are counted together: large enough to hide every cost per block."""
+
+WIDE_BLOCK_BYTES = 256 * MiB
+"""The same where a tile is a whole image and the counters are far larger than the caches."""
+
+LEAST_COUNTERS = 4 * MiB
+"""Tiles with smaller counters are joined while there are plenty of tiles."""
+
+SHARD_BYTES = 64 * MiB
+INNER_BYTES = 3 * MiB
+"""A shard of the result is one file, its inner chunks are what reading one pixel decodes."""
+
+MOST_TASKS = 20_000
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job may use.
+
+    Attributes
+    ----------
+    workers : int
+        Processes.
+    threads : int
+        Tasks at a time in each.
+    memory : int
+        Bytes of each process.
+    """
+
+    workers: int
+    threads: int
+    memory: int
+
+    @classmethod
+    def local(cls) -> Resources:
+        """Return this process with a thread a core and the machine's memory."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return cls(1, os.cpu_count() or 1, memory)
+
+    @property
+    def slots(self) -> int:
+        """Tasks at a time in all."""
+        return self.workers * self.threads
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be counted, in numbers.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Images first, then the pixel dimensions.
+    chunks : tuple of int
+        The chunk that is decoded at a time, in the same order.
+    itemsize : int
+        Bytes a sample.
+    slots : int
+        Bins and flow slots.
+    counter : int
+        Bytes of a counter that no image count overflows.
+    slot_bytes, mask_bytes, weight_bytes : int
+        Bytes a sample that finding slots, a mask and weights take beside the samples.
+    streamed : bool
+        Any range of images can be read from the store; else whole chunks are computed.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    itemsize: int
+    slots: int
+    counter: int
+    slot_bytes: int = 0
+    mask_bytes: int = 0
+    weight_bytes: int = 0
+    streamed: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a histogram is computed; every number is known before anything runs.
+
+    Attributes
+    ----------
+    tile : tuple of int
+        Pixels that one task counts over its images.
+    shard, inner : tuple of int
+        Pixels in one file and in one chunk of the stored result.
+    segment_edges : tuple of int
+        Bounds of the parts of the image axis that are counted apart and added.
+    batch : int
+        Images counted together.
+    memory_terms : dict
+        Bytes of each thing that a task holds at its peak, and ``process`` once a worker.
+    """
+
+    shape: tuple[int, ...]
+    tile: tuple[int, ...]
+    shard: tuple[int, ...]
+    inner: tuple[int, ...]
+    segment_edges: tuple[int, ...]
+    batch: int
+    tasks: int
+    bytes_read: int
+    bytes_moved: int
+    bytes_written: int
+    memory_terms: dict[str, int]
+    threads: int
+
+    @property
+    def segments(self) -> int:
+        """Number of parts of the image axis."""
+        return len(self.segment_edges) - 1
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return math.prod(_counts(self.shape[1:], self.tile))
+
+    @property
+    def peak_worker_bytes(self) -> int:
+        """Most memory that one worker process needs."""
+        a_task = sum(v for k, v in self.memory_terms.items() if k != "process")
+        return self.memory_terms["process"] + self.threads * a_task
+
+    def tile_slices(self) -> Iterator[tuple[slice, ...]]:
+        """Yield the pixels of every tile."""
+        return grid(self.shape[1:], self.tile)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-able numbers."""
+        plain = asdict(self)
+        plain |= {
+            "tiles": self.tiles,
+            "segments": self.segments,
+            "peak_worker_bytes": self.peak_worker_bytes,
+        }
+        return plain
+
+
+def grid(shape: tuple[int, ...], tile: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Yield the slices of every tile of `shape`, the last dimension fastest."""
+    starts = (range(0, size, step) for size, step in zip(shape, tile, strict=True))
+    for corner in product(*starts):
+        yield tuple(
+            slice(a, min(a + step, size)) for a, step, size in zip(corner, tile, shape, strict=True)
+        )
+
+
+def plan_histogram(work: Work, resources: Resources) -> Plan:
+    """Choose tiles, segments and batches, and add up what they cost.
+
+    Parameters
+    ----------
+    work : Work
+        What is to be counted.
+    resources : Resources
+        Where it will run.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    PixtallyError
+        When no tile is small enough for the memory of a worker: with both numbers and ways out.
+    """
+    budget = (int(resources.memory * USABLE) - PROCESS_BYTES) // resources.threads
+    tile = _joined_tile(work, resources)
+    while True:
+        batch = _batch(work, tile, budget)
+        inner, shard = _stored_chunks(work, tile)
+        segment_edges = _segments(work, tile, resources, batch)
+        terms = _memory_terms(work, tile, batch, shard)
+        if sum(terms.values()) <= budget:
+            break
+        smaller = _halved(tile)
+        if smaller == tile:
+            raise PixtallyError(_refusal(work, terms, resources))
+        tile = smaller
+    return _add_up(work, tile, shard, inner, segment_edges, batch, terms, resources)
+
+
+def _joined_tile(work: Work, resources: Resources) -> tuple[int, ...]:
+    """Start from one chunk, and join neighbours while tiles are tiny and plenty."""
+    pixels = work.shape[1:]
+    tile = tuple(min(c, s) for c, s in zip(work.chunks[1:], pixels, strict=True))
+    while True:
+        tiles = math.prod(_counts(pixels, tile))
+        small = math.prod(tile) * work.slots * work.counter < LEAST_COUNTERS
+        plenty = tiles >= 8 * resources.slots
+        if not (tiles > MOST_TASKS // 2 or (small and plenty)):
+            return tile
+        narrow = [d for d in range(len(tile)) if tile[d] < pixels[d]]
+        if not narrow:
+            return tile
+        grown = min(narrow, key=lambda d: tile[d])
+        tile = (*tile[:grown], min(2 * tile[grown], pixels[grown]), *tile[grown + 1 :])
+
+
+def _halved(tile: tuple[int, ...]) -> tuple[int, ...]:
+    """Cut a tile in two along its slowest dimension that can be cut."""
+    for d, size in enumerate(tile):
+        if size > 1:
+            return (*tile[:d], -(-size // 2), *tile[d + 1 :])
+    return tile
+
+
+def _batch(work: Work, tile: tuple[int, ...], budget: int) -> int:
+    """Choose how many images are counted together.
+
+    The counters of a tile are added to once a batch, which is free where a batch has a few times
+    more images than a pixel has slots.
+    """
+    an_image = math.prod(tile) * (work.itemsize + work.slot_bytes)
+    wanted = max(BLOCK_BYTES // an_image, min(4 * work.slots, WIDE_BLOCK_BYTES // an_image))
+    wanted = min(wanted, budget // 3 // an_image)
+    if wanted > work.chunks[0]:
+        wanted -= wanted % work.chunks[0]
+    return max(1, min(wanted, work.shape[0]))
+
+
+def _segments(
+    work: Work, tile: tuple[int, ...], resources: Resources, batch: int
+) -> tuple[int, ...]:
+    """Split the image axis only where tiles are fewer than workers can use.
+
+    A segment must read more than its counters hold, else adding them costs more than counting.
+    """
+    images = work.shape[0]
+    tiles = math.prod(_counts(work.shape[1:], tile))
+    least = max(work.slots * work.counter // work.itemsize, batch)
+    wanted = -(-resources.slots // tiles) if tiles else 1
+    segments = max(1, min(wanted, images // least))
+    step = -(-images // segments)
+    step = min(images, -(-step // work.chunks[0]) * work.chunks[0])
+    return (*range(0, images, max(step, 1)), images) if images else (0, 0)
+
+
+def _stored_chunks(work: Work, tile: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Choose the pixels of an inner chunk and of a shard of the stored result.
+
+    A shard is a whole number of inner chunks and divides the tile, unless the tile spans the
+    dimension, so that tasks never share a shard.
+    """
+    pixel_bytes = work.slots * work.counter
+    side = max(1, math.isqrt(INNER_BYTES // pixel_bytes))
+    inner: list[int] = []
+    shard: list[int] = []
+    for size, step in zip(work.shape[1:], tile, strict=True):
+        spans = step >= size
+        chunk = _even_part(step, side) if spans else _divisor(step, side)
+        # A width like a prime number has no useful divisor: then one chunk spans the tile.
+        chunk = step if not spans and chunk * 4 < min(step, side) else chunk
+        inner.append(chunk)
+        shard.append(-(-step // chunk) * chunk)
+    for d, (size, step) in enumerate(zip(work.shape[1:], tile, strict=True)):
+        while math.prod(shard) * pixel_bytes > SHARD_BYTES and shard[d] > inner[d]:
+            chunks = shard[d] // inner[d]
+            shard[d] = inner[d] * (chunks // 2 if step >= size else _divisor(chunks, chunks // 2))
+    return tuple(inner), tuple(shard)
+
+
+def _even_part(size: int, most: int) -> int:
+    """Return the size of the equal parts of at most `most` that cover `size`."""
+    return -(-size // -(-size // most))
+
+
+def _divisor(size: int, most: int) -> int:
+    """Return the largest divisor of `size` up to `most`."""
+    return max(d for d in range(1, min(size, most) + 1) if size % d == 0)
+
+
+def _memory_terms(
+    work: Work, tile: tuple[int, ...], batch: int, shard: tuple[int, ...]
+) -> dict[str, int]:
+    """Return what one task holds at its peak, by name."""
+    pixels = math.prod(tile)
+    pixel_bytes = work.slots * work.counter
+    # A chunk is decoded whole before the tile's part is copied out of it. Computed chunks come
+    # with one more of what they were made from.
+    decoded = math.prod(work.chunks) * work.itemsize * (1 if work.streamed else 3)
+    joined = work.streamed or batch > work.chunks[0]
+    samples = batch * pixels
+    return {
+        "decoded chunk": decoded,
+        "samples of a batch": samples * work.itemsize * (1 if joined else 0),
+        "slots of a batch": samples * work.slot_bytes,
+        "mask": samples * work.mask_bytes,
+        "weights": samples * work.weight_bytes,
+        "counters of a tile": pixels * pixel_bytes,
+        "kernel caches": MiB,
+        "shard being written": 2 * min(math.prod(shard), pixels) * pixel_bytes,
+    }
+
+
+def _add_up(
+    work: Work,
+    tile: tuple[int, ...],
+    shard: tuple[int, ...],
+    inner: tuple[int, ...],
+    segment_edges: tuple[int, ...],
+    batch: int,
+    terms: dict[str, int],
+    resources: Resources,
+) -> Plan:
+    pixels = work.shape[1:]
+    tiles = math.prod(_counts(pixels, tile))
+    segments = len(segment_edges) - 1
+    result = math.prod(pixels) * work.slots * work.counter
+    sums = math.prod(_counts(pixels, shard)) if segments > 1 else 0
+    return Plan(
+        shape=work.shape,
+        tile=tile,
+        shard=shard,
+        inner=inner,
+        segment_edges=segment_edges,
+        batch=batch,
+        tasks=tiles * segments + sums,
+        bytes_read=work.shape[0] * work.itemsize * _covered(pixels, tile, work.chunks[1:]),
+        bytes_moved=result * segments if segments > 1 else 0,
+        bytes_written=result,
+        memory_terms={"process": PROCESS_BYTES, **terms},
+        threads=resources.threads,
+    )
+
+
+def _covered(pixels: tuple[int, ...], tile: tuple[int, ...], chunk: tuple[int, ...]) -> int:
+    """Return how many pixels are decoded for one image, all tiles together."""
+    total = 1
+    for size, step, width in zip(pixels, tile, chunk, strict=True):
+        total *= sum(
+            min(-(-min(a + step, size) // width) * width, size) - a // width * width
+            for a in range(0, size, step)
+        )
+    return total
+
+
+def _counts(shape: tuple[int, ...], tile: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-(-size // step) for size, step in zip(shape, tile, strict=True))
+
+
+def _refusal(work: Work, terms: dict[str, int], resources: Resources) -> str:
+    name, largest = max(terms.items(), key=lambda term: term[1])
+    need = PROCESS_BYTES + resources.threads * sum(terms.values())
+    chunk = "×".join(map(str, work.chunks))
+    return (
+        f"the job needs {size_text(need)} a worker and has {size_text(resources.memory)} "
+        f"({USABLE:.0%} usable); most goes to '{name}' ({size_text(largest)} a task, image chunks "
+        f"of {chunk}); use fewer threads a worker, more memory a worker, fewer bins, or smaller "
+        "chunks (pixtally ingest)"
+    )
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people write it."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,129 @@
+"""What a per-pixel histogram holds: names, dimensions, dtypes, attributes, and their version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pixtally._version import __version__
+from pixtally.axis import FLOWS, BinAxis
+from pixtally.errors import PixtallyError
+
+FORMAT = 1
+"""Version of the layout of a histogram; a reader refuses any other."""
+
+BIN, BOUNDS, COUNTS, IMAGE_ID = "bin", "bin_bounds", "counts", "image_id"
+VARIABLES = (COUNTS, *FLOWS)
+
+
+def counter_dtype(images: int, weighted: bool = False) -> np.dtype[Any]:
+    """Return the narrowest unsigned type in which `images` images cannot overflow a counter."""
+    return np.dtype(np.float64) if weighted else np.dtype(np.min_scalar_type(max(images, 1)))
+
+
+def bin_coords(axis: BinAxis) -> dict[str, xr.Variable]:
+    """Return the coordinates ``bin`` and ``bin_bounds`` (CF bounds) of an axis."""
+    kind = "value" if axis.kind == "integer" else "centre"
+    attrs = {"long_name": f"bin {kind}", "bounds": BOUNDS}
+    return {
+        BIN: xr.Variable((BIN,), axis.labels, attrs),
+        BOUNDS: xr.Variable((BIN, "bounds"), axis.bounds, {"long_name": "bin edges"}),
+    }
+
+
+def result_attrs(axis: BinAxis, n_images: int, weighted: bool, history: str) -> dict[str, Any]:
+    """Return the attributes of a result."""
+    return {
+        "title": "per-pixel histogram",
+        "Conventions": "CF-1.11",
+        "pixtally_format": FORMAT,
+        "pixtally_version": __version__,
+        "n_images": n_images,
+        "weighted": int(weighted),
+        "axis": json.dumps(axis.to_dict()),
+        "history": history,
+    }
+
+
+def label(
+    tallies: xr.Variable,
+    axis: BinAxis,
+    coords: Mapping[Hashable, xr.Variable],
+    image_ids: np.ndarray[Any, Any],
+    attrs: Mapping[str, Any],
+) -> xr.Dataset:
+    """Split tallies, bins and flow slots together along the last dimension, into a Dataset.
+
+    Parameters
+    ----------
+    tallies : Variable
+        Of dimensions (..., "bin"), with ``axis.slots`` along the last.
+    axis : BinAxis
+        Of the bins.
+    coords : mapping
+        The images' own coordinates along their pixel dimensions.
+    image_ids : ndarray of str, shape (image,)
+        What was counted.
+    attrs : mapping
+        From `result_attrs`.
+
+    Returns
+    -------
+    Dataset
+        ``counts (..., bin)``; ``underflow``, ``overflow``, ``invalid`` ``(...)``.
+    """
+    counts = tallies[..., : axis.bins]
+    counts.attrs["long_name"] = "sum of weights" if attrs["weighted"] else "number of images"
+    flows = {name: tallies[..., axis.bins + k] for k, name in enumerate(FLOWS)}
+    for name, flow in flows.items():
+        flow.attrs["long_name"] = f"{counts.attrs['long_name']}: {_MEANING[name]}"
+    return xr.Dataset(
+        {COUNTS: counts, **flows},
+        coords={**coords, **bin_coords(axis), IMAGE_ID: ("image", image_ids)},
+        attrs=dict(attrs),
+    )
+
+
+_MEANING = {
+    "underflow": "samples below the lowest edge",
+    "overflow": "samples above the highest edge",
+    "invalid": "samples that are NaN or masked",
+}
+
+
+def axis_of(hist: xr.Dataset) -> BinAxis:
+    """Return the axis of a histogram.
+
+    Raises
+    ------
+    PixtallyError
+        When the Dataset is no histogram, or one of another format version.
+    """
+    check_histogram(hist)
+    return BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+
+
+def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
+    """Raise a `PixtallyError` unless `hist` is a histogram of the format this version reads."""
+    missing = [v for v in (*VARIABLES, BIN) if v not in hist.variables]
+    if missing or "axis" not in hist.attrs:
+        what = ", ".join(missing or ["the attribute 'axis'"])
+        raise PixtallyError(
+            f"{name} is not a per-pixel histogram: it has no {what}; "
+            "make one with pixel_histogram or write_histogram"
+        )
+    found = hist.attrs.get("pixtally_format")
+    if found != FORMAT:
+        raise PixtallyError(
+            f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
+            "read it with the pixtally that wrote it, or count again"
+        )
+
+
+def is_integer_axis(hist: xr.Dataset) -> bool:
+    """Tell whether bins are single values, so that what is derived from counts is exact."""
+    return axis_of(hist).kind == "integer"
