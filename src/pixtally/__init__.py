@@ -4,5 +4,16 @@ from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 from pixtally.histogram import pixel_histogram
 from pixtally.merge import merge_histograms
+from pixtally.store import open_histogram, open_images
+from pixtally.write import append_images, write_histogram
 
-__all__ = ["PixtallyError", "__version__", "merge_histograms", "pixel_histogram"]
+__all__ = [
+    "PixtallyError",
+    "__version__",
+    "append_images",
+    "merge_histograms",
+    "open_histogram",
+    "open_images",
+    "pixel_histogram",
+    "write_histogram",
+]

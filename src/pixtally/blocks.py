@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import DataNode, GraphNode, convert_legacy_graph
+from dask._task_spec import DataNode, TaskRef, convert_legacy_graph
 from numpy.typing import NDArray
 
 Tile = tuple[slice, ...]
@@ -234,10 +234,11 @@ def stored_array(array: da.Array) -> Any | None:
     if function not in ("getter", "getter_nofancy", "getter_inline"):
         return None
     target = task.args[0]
-    if isinstance(target, GraphNode) or hasattr(target, "key"):
-        (other,) = (dict(layer) for name, layer in layers.items() if name != array.name)
-        target = other.get(target.key)
-        target = target.value if isinstance(target, DataNode) else target
+    if isinstance(target, TaskRef):
+        others = [dict(layer) for name, layer in layers.items() if name != array.name]
+        target = others[0].get(target.key) if others else None
+    if isinstance(target, DataNode):
+        target = target.value
     whole = getattr(target, "shape", None) == array.shape
     whole = whole and getattr(target, "dtype", None) == array.dtype
     return target if whole and not isinstance(target, np.ndarray) else None

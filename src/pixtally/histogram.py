@@ -50,7 +50,7 @@ class Tally:
     mask: Operand | None = None
     weights: Operand | None = None
     image_ids: NDArray[Any] = field(default_factory=lambda: np.empty(0, "U1"))
-    named: bool = False
+    counted: int = 0
 
     @property
     def weighted(self) -> bool:
@@ -60,7 +60,7 @@ class Tally:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Dtype of the result's counters."""
-        return schema.counter_dtype(self.plan.shape[0], self.weighted)
+        return schema.counter_dtype(self.plan.shape[0] + self.counted, self.weighted)
 
     @property
     def pixel_dims(self) -> tuple[Hashable, ...]:
@@ -85,8 +85,7 @@ class Tally:
             weights=weights,
             images=span,
             shape=tuple(s.stop - s.start for s in tile),
-            rule=self.axis.rule(self.source.array.dtype),
-            slots=self.axis.slots,
+            axis=self.axis,
             dtype=schema.counter_dtype(span[1] - span[0], self.weighted),
             batch=self.plan.batch,
         )
@@ -213,8 +212,12 @@ def prepare(
     dim: Hashable = "image",
     resources: Resources | None = None,
     axis: BinAxis | None = None,
+    counted: int = 0,
 ) -> Tally:
-    """Validate the arguments of `pixel_histogram`, find the range and make the plan."""
+    """Validate the arguments of `pixel_histogram`, find the range and make the plan.
+
+    With an `axis` bins and range are decided already; `counted` images will be added to these.
+    """
     images = as_images(images, dim)
     samples = dask_samples(images, dim)
     if axis is None:
@@ -229,10 +232,10 @@ def prepare(
     if not direct:
         source.stored = None
         masking, weighing = on_chunks(masking, source), on_chunks(weighing, source)
-    work = _work(source, axis, masking, weighing)
+    work = _work(source, axis, masking, weighing, counted)
     plan = plan_histogram(work, resources or Resources.local())
-    ids, named = image_ids(images, dim)
-    return Tally(images, dim, axis, plan, source, masking, weighing, ids, named)
+    ids, _ = image_ids(images, dim)
+    return Tally(images, dim, axis, plan, source, masking, weighing, ids, counted)
 
 
 def _axis(
@@ -272,6 +275,7 @@ def _work(
     axis: BinAxis,
     mask: Operand | None,
     weights: Operand | None,
+    counted: int,
 ) -> Work:
     samples = source.array
     tabled = axis.rule(samples.dtype).table is not None
@@ -283,7 +287,7 @@ def _work(
         chunks=source.chunks,
         itemsize=samples.dtype.itemsize,
         slots=axis.slots,
-        counter=schema.counter_dtype(samples.shape[0], weights is not None).itemsize,
+        counter=schema.counter_dtype(samples.shape[0] + counted, weights is not None).itemsize,
         slot_bytes=(slot_dtype(axis.slots).itemsize + converted) if searched else 0,
         mask_bytes=1 if mask is not None else 0,
         weight_bytes=8 if weights is not None and not isinstance(weights, PerImage) else 0,

@@ -139,16 +139,16 @@ class JobFolder:
 
     def _clear(self) -> None:
         lock = self._lock_path
-        for entry in self.path.iterdir():
-            if entry != lock:
+        for entry in [*self.path.iterdir(), *lock.parent.iterdir()]:
+            if entry not in (lock, lock.parent):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
     @property
     def _lock_path(self) -> Path:
-        return self.path / "lock.json"
+        return self.path / RECORDS / "lock.json"
 
     def _take_lock(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.time()}
         for _ in range(2):
             try:

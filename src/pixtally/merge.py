@@ -45,7 +45,7 @@ different images, each with its image_id
     left = first.drop_vars(schema.IMAGE_ID)
     right = second.drop_vars(schema.IMAGE_ID)
     merged = left.astype(dtype) + right.astype(dtype).assign_coords(left.coords)
-    ids = np.concatenate([h[schema.IMAGE_ID].values.astype(str) for h in (first, second)])
+    ids = np.concatenate([schema.as_text(h[schema.IMAGE_ID]) for h in (first, second)])
     history = f"merged of:\n{first.attrs['history']}\nand:\n{second.attrs['history']}"
     for name in merged.data_vars:
         merged[name].attrs = first[name].attrs
@@ -66,7 +66,7 @@ def check_mergeable(first: xr.Dataset, second: xr.Dataset) -> None:
             f"the histograms have different pixels, {pixels[0]} and {pixels[1]}; "
             "they must be of images of one shape"
         )
-    ids = [h[schema.IMAGE_ID].values.astype(str) for h in (first, second)]
+    ids = [schema.as_text(h[schema.IMAGE_ID]) for h in (first, second)]
     both = np.intersect1d(ids[0], ids[1])
     if both.size:
         some = ", ".join(both[:3]) + (", …" if both.size > 3 else "")

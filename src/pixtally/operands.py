@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from pixtally.blocks import PerImage, Source, Still
 from pixtally.errors import PixtallyError
 from pixtally.plan import MiB
+from pixtally.schema import as_text
 
 NUMPY_CHUNK = 16 * MiB
 
@@ -50,7 +51,7 @@ def image_ids(images: xr.DataArray, dim: Hashable) -> tuple[NDArray[Any], bool]:
     """Return what the images are called, and whether they have names of their own."""
     for name in ("image_id", dim):
         if name in images.coords and images.coords[name].dims == (dim,):
-            return images.coords[name].values.astype(str), True
+            return as_text(images.coords[name]), True
     return np.arange(images.sizes[dim]).astype(str), False
 
 

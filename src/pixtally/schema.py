@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pixtally._version import __version__
 from pixtally.axis import FLOWS, BinAxis
@@ -23,6 +24,11 @@ VARIABLES = (COUNTS, *FLOWS)
 def counter_dtype(images: int, weighted: bool = False) -> np.dtype[Any]:
     """Return the narrowest unsigned type in which `images` images cannot overflow a counter."""
     return np.dtype(np.float64) if weighted else np.dtype(np.min_scalar_type(max(images, 1)))
+
+
+def as_text(values: Any) -> NDArray[np.str_]:
+    """Return names as NumPy text of fixed width; stores give them in several other forms."""
+    return np.array([str(v) for v in np.asarray(values).tolist()], dtype=np.str_)
 
 
 def bin_coords(axis: BinAxis) -> dict[str, xr.Variable]:
@@ -53,7 +59,7 @@ def label(
     tallies: xr.Variable,
     axis: BinAxis,
     coords: Mapping[Hashable, xr.Variable],
-    image_ids: np.ndarray[Any, Any],
+    image_ids: NDArray[Any],
     attrs: Mapping[str, Any],
 ) -> xr.Dataset:
     """Split tallies, bins and flow slots together along the last dimension, into a Dataset.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixtally.axis import SlotRule
+from pixtally.axis import BinAxis, SlotRule
 from pixtally.blocks import Reader
 from pixtally.kernels.counts import count_block, weigh_block
 from pixtally.kernels.slots import as_unsigned, find_slots
@@ -25,10 +26,15 @@ class TileTask:
     weights: Reader | None
     images: tuple[int, int]
     shape: tuple[int, ...]
-    rule: SlotRule
-    slots: int
+    axis: BinAxis
     dtype: np.dtype[Any]
     batch: int
+
+
+@lru_cache(maxsize=8)
+def _rule(axis: BinAxis, dtype: np.dtype[Any]) -> SlotRule:
+    """Return the rule of an axis, made once a worker rather than sent with every task."""
+    return axis.rule(dtype)
 
 
 def count_tile(task: TileTask, inputs: Mapping[Hashable, Any] | None = None) -> NDArray[Any]:
@@ -47,7 +53,7 @@ def count_tile(task: TileTask, inputs: Mapping[Hashable, Any] | None = None) -> 
         A new array: running a task again never counts an image twice.
     """
     pixels = math.prod(task.shape)
-    counts = np.zeros((pixels, task.slots), task.dtype)
+    counts = np.zeros((pixels, task.axis.slots), task.dtype)
     given = inputs or {}
     waiting: list[tuple[NDArray[Any], ...]] = []
     images = 0
@@ -65,7 +71,7 @@ def count_tile(task: TileTask, inputs: Mapping[Hashable, Any] | None = None) -> 
             waiting, images = [], 0
     if waiting:
         _count_batch(task, waiting, counts)
-    return counts.reshape(*task.shape, task.slots)
+    return counts.reshape(*task.shape, task.axis.slots)
 
 
 def _count_batch(
@@ -76,7 +82,7 @@ def _count_batch(
     samples = np.ascontiguousarray(parts.pop(0))
     mask = parts.pop(0) if task.mask is not None else None
     weights = parts.pop(0) if task.weights is not None else None
-    rule = task.rule
+    rule = _rule(task.axis, samples.dtype)
     if rule.table is not None and mask is None and weights is None:
         table = None if rule.direct else rule.table
         count_block(as_unsigned(samples), table, counts)

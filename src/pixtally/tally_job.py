@@ -1,0 +1,255 @@
+"""The units of a histogram job: count a tile or a segment of it, add segments, write, record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from pixtally import schema
+from pixtally.axis import FLOWS, BinAxis
+from pixtally.histogram import Tally
+from pixtally.jobs import RECORDS, JobFolder, current_client, run_units, write_json, write_record
+from pixtally.plan import Plan, grid
+from pixtally.progress import stage
+from pixtally.tiles import TileTask, count_tile
+from pixtally.zarr_io import consolidate, create_array, open_array
+
+PARTS = f"{RECORDS}/parts"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a unit of work puts its counts.
+
+    Attributes
+    ----------
+    unit : str
+        Name of the unit and of its record.
+    store : str
+        The job's folder.
+    tile : tuple of slice
+        Its pixels.
+    shard : tuple of int
+        Pixels in a file of the store.
+    base : str or None
+        A histogram whose counts are added (append).
+    """
+
+    unit: str
+    store: str
+    tile: tuple[slice, ...]
+    shard: tuple[int, ...]
+    base: str | None = None
+
+
+def run_job(
+    job: JobFolder,
+    tally: Tally,
+    progress: bool | None = None,
+    base: xr.Dataset | None = None,
+    base_path: str | None = None,
+) -> None:
+    """Count what is missing in a job's folder, and finish it."""
+    settled = job.path / RECORDS / "plan.json"
+    if settled.exists():
+        tally.plan = _settled_plan(settled, tally.plan)
+    else:
+        _create(job.path, tally, base)
+        write_json(settled, tally.plan.to_dict())
+    _count(job, tally, base_path, progress)
+    if tally.plan.segments > 1:
+        _sum(job, tally, base_path, progress)
+    _remove_parts(job.path / PARTS)
+    consolidate(job.path)
+    job.finish()
+
+
+def _settled_plan(path: Path, plan: Plan) -> Plan:
+    """Return the grid of the run that began the job: its finished units are cut by it."""
+    there = json.loads(path.read_text("utf-8"))
+    return dataclasses.replace(
+        plan,
+        tile=tuple(there["tile"]),
+        shard=tuple(there["shard"]),
+        inner=tuple(there["inner"]),
+        segment_edges=tuple(there["segment_edges"]),
+    )
+
+
+def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
+    """Write the coordinates, the attributes and the empty arrays."""
+    plan = tally.plan
+    empty = np.zeros((), tally.dtype)
+    result = tally.label(np.broadcast_to(empty, (*plan.shape[1:], tally.axis.slots)))
+    if base is not None:
+        ids = np.concatenate([schema.as_text(base[schema.IMAGE_ID]), tally.image_ids])
+        history = f"{result.attrs['history']}\nappended to:\n{base.attrs['history']}"
+        attrs = schema.result_attrs(tally.axis, len(ids), False, history)
+        result = result.drop_vars(schema.IMAGE_ID).assign_attrs(attrs)
+        result = result.assign_coords({schema.IMAGE_ID: ("image", ids)})
+    labels = result.drop_vars(schema.VARIABLES)
+    for name in labels.coords:
+        if labels[name].dtype.kind == "U":
+            labels[name] = labels[name].astype(object)
+    dims = [str(d) for d in tally.pixel_dims]
+    arrays = {schema.COUNTS: ((*plan.inner, tally.axis.bins), (*plan.shard, tally.axis.bins))}
+    arrays |= dict.fromkeys(FLOWS, (plan.shard, plan.shard))
+    for name, (chunks, shards) in arrays.items():
+        create_array(
+            path,
+            name,
+            shape=result[name].shape,
+            dtype=tally.dtype,
+            chunks=chunks,
+            shards=shards if shards != chunks else None,
+            dims=[*dims, schema.BIN][: len(chunks)],
+            attrs=result[name].attrs,
+        )
+    labels.to_zarr(path, mode="a", zarr_format=3, consolidated=False)
+
+
+def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+    """Count every tile and segment that has no record yet."""
+    plan = tally.plan
+    done = job.done()
+    whole = plan.segments == 1
+    units: list[tuple[TileTask, Place]] = []
+    needed: set[Hashable] = set()
+    for number, tile in enumerate(plan.tile_slices()):
+        for segment in range(plan.segments):
+            unit = f"tile-{number}" if whole else f"tile-{number}-part-{segment}"
+            if unit in done:
+                continue
+            task, inputs = tally.task(tile, segment)
+            units.append(
+                (task, Place(unit, str(job.path), tile, plan.shard, base if whole else None))
+            )
+            needed |= inputs
+    values = _values(tally, needed)
+    function = _write_tile if whole else _write_part
+    with stage("counting", progress) as advance:
+        for _ in run_units(function, units, advance=advance, inputs=values):
+            pass
+
+
+def _values(tally: Tally, keys: set[Hashable]) -> dict[Hashable, Any]:
+    """Compute what many tiles share, once."""
+    if not keys:
+        return {}
+    client = current_client()
+    get = client.get if client is not None else dask.threaded.get
+    names = list(keys)
+    return dict(zip(names, get(tally.input_graph(keys), names), strict=True))
+
+
+def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+    """Add the segments of every shard, from the parts that were written."""
+    plan = tally.plan
+    done = job.done()
+    parts = {
+        number: [f"tile-{number}-part-{s}" for s in range(plan.segments)]
+        for number in range(plan.tiles)
+    }
+    units = []
+    for number, tile in enumerate(plan.tile_slices()):
+        shape = tuple(s.stop - s.start for s in tile)
+        for k, inside in enumerate(grid(shape, plan.shard)):
+            unit = f"sum-{number}-{k}"
+            if unit not in done:
+                place = Place(unit, str(job.path), _within(tile, inside), plan.shard, base)
+                units.append((place, inside, parts[number]))
+    with stage("adding segments", progress) as advance:
+        for _ in run_units(_write_sum, units, advance=advance, axis=tally.axis):
+            pass
+
+
+def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(
+        slice(t.start + i.start, t.start + i.stop) for t, i in zip(tile, inside, strict=True)
+    )
+
+
+def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+    task, place = unit
+    _store(place, count_tile(task, inputs), task.axis)
+
+
+def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+    """Count one segment into a plain file, which the last stage adds up shard by shard."""
+    task, place = unit
+    counts = count_tile(task, inputs)
+    folder = Path(place.store, PARTS)
+    folder.mkdir(exist_ok=True)
+    scratch = folder / f".{place.unit}.npy"
+    np.save(scratch, counts, allow_pickle=False)
+    scratch.replace(folder / f"{place.unit}.npy")
+    write_record(Path(place.store), place.unit, {})
+
+
+def _write_sum(unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis) -> None:
+    place, inside, parts = unit
+    dtype = open_array(place.store, schema.COUNTS).dtype
+    total: NDArray[Any] | None = None
+    for part in parts:
+        stored = np.load(Path(place.store, PARTS, f"{part}.npy"), mmap_mode="r", allow_pickle=False)
+        if total is None:
+            total = stored[inside].astype(dtype)
+        else:
+            np.add(total, stored[inside], out=total, casting="unsafe")
+    if total is not None:
+        _store(place, total, axis)
+
+
+def _store(place: Place, tallies: NDArray[Any], axis: BinAxis) -> None:
+    """Write the counts of some pixels, shard by shard, then the record of the unit."""
+    files: dict[str, list[int] | None] = {}
+    shape = tuple(s.stop - s.start for s in place.tile)
+    for inside in grid(shape, place.shard):
+        region = _within(place.tile, inside)
+        for name, values in _split(tallies[inside], axis).items():
+            array = open_array(place.store, name, "r+")
+            if place.base is not None:
+                values = open_array(place.base, name)[region].astype(array.dtype) + values
+            array[region] = values.astype(array.dtype, copy=False)
+            file = _shard_file(array, name, region)
+            files[file] = checksum(Path(place.store, file))
+    write_record(Path(place.store), place.unit, {"files": files})
+
+
+def _split(tallies: NDArray[Any], axis: BinAxis) -> dict[str, NDArray[Any]]:
+    flows = {name: tallies[..., axis.bins + k] for k, name in enumerate(FLOWS)}
+    return {schema.COUNTS: tallies[..., : axis.bins], **flows}
+
+
+def _shard_file(array: Any, name: str, region: tuple[slice, ...]) -> str:
+    """Return the file of the shard that starts where `region` starts."""
+    shards = array.shards or array.chunks
+    starts = [s.start // n for s, n in zip(region, shards, strict=False)]
+    starts += [0] * (array.ndim - len(starts))
+    return "/".join([name, "c", *map(str, starts)])
+
+
+def checksum(path: Path) -> list[int] | None:
+    """Return [size, CRC-32] of a file; None where it is absent, which means all zeros."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return [len(content), zlib.crc32(content)]
+
+
+def _remove_parts(folder: Path) -> None:
+    if folder.exists():
+        for part in folder.iterdir():
+            part.unlink()
+        folder.rmdir()
