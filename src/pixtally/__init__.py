@@ -1,5 +1,6 @@
 """pixtally: what every pixel does over a huge collection of images."""
 
+from pixtally import accessor as accessor
 from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 from pixtally.histogram import pixel_histogram

@@ -1,0 +1,114 @@
+"""The accessor ``.tally`` of a histogram Dataset: short forwards to what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import xarray as xr
+
+from pixtally import answers
+
+
+@xr.register_dataset_accessor("tally")  # type: ignore[no-untyped-call]
+class TallyAccessor:
+    """What follows from a per-pixel histogram: ``hist.tally.median()``.
+
+    Everything is lazy on Dask and passes over the counts once; compute several results together
+    (``xarray.Dataset.compute``, or `statistics`) and they share that pass. Samples in underflow,
+    overflow and invalid take no part. A pixel with no sample in the bins gives NaN.
+
+    On an integer axis (one bin a value) everything is exact. On other axes a sample counts as the
+    centre of its bin, and quantiles invert the piecewise-linear CDF: the error is at most a bin
+    width.
+
+    Parameters
+    ----------
+    hist : Dataset
+        From `pixel_histogram`, `write_histogram` or `open_histogram`.
+
+    Examples
+    --------
+    >>> import numpy as np, pixtally as pt
+    >>> hist = pt.pixel_histogram(np.array([[[1]], [[2]], [[2]], [[9]]], dtype="uint8"))
+    >>> float(hist.tally.median()[0, 0]), float(hist.tally.mean()[0, 0])
+    (2.0, 3.5)
+    """
+
+    def __init__(self, hist: xr.Dataset) -> None:
+        self._hist = hist
+
+    def quantile(self, q: float | Sequence[float]) -> xr.DataArray:
+        """Return quantiles of each pixel.
+
+        Parameters
+        ----------
+        q : float or sequence of float
+            Probabilities between 0 and 1.
+
+        Returns
+        -------
+        DataArray of float64, shape (...) or (..., quantile)
+            On an integer axis equal to ``numpy.quantile(method="inverted_cdf")``; elsewhere the
+            inverse of the piecewise-linear CDF, at most a bin width off.
+        """
+        return answers.quantile(self._hist, q)
+
+    def median(self) -> xr.DataArray:
+        """Return the quantile 0.5 of each pixel, float64."""
+        return answers.median(self._hist)
+
+    def mean(self) -> xr.DataArray:
+        """Return the mean of each pixel, float64."""
+        return answers.mean(self._hist)
+
+    def var(self, ddof: int = 0) -> xr.DataArray:
+        """Return the variance of each pixel, divided by ``n - ddof``, float64."""
+        return answers.var(self._hist, ddof)
+
+    def std(self, ddof: int = 0) -> xr.DataArray:
+        """Return the standard deviation of each pixel, float64."""
+        return answers.std(self._hist, ddof)
+
+    def mode(self) -> xr.DataArray:
+        """Return the label of each pixel's fullest bin, the lowest of equals, float64."""
+        return answers.mode(self._hist)
+
+    def entropy(self) -> xr.DataArray:
+        """Return the Shannon entropy of each pixel's bins in bits, float64."""
+        return answers.entropy(self._hist)
+
+    def total(self) -> xr.DataArray:
+        """Return how many samples of each pixel fell into the bins."""
+        return answers.total(self._hist)
+
+    def cdf(self) -> xr.DataArray:
+        """Return the part of each pixel's samples up to each bin's upper edge, (..., bin)."""
+        return answers.cdf(self._hist)
+
+    def pdf(self) -> xr.DataArray:
+        """Return each pixel's probability density at each bin, (..., bin)."""
+        return answers.pdf(self._hist)
+
+    def statistics(self, names: Sequence[str] | None = None) -> xr.Dataset:
+        """Return several of median, mean, var, std, mode, entropy, total in one Dataset."""
+        return answers.statistics(self._hist, names)
+
+    def plot(self, *, ax: Any = None, **pixel: Any) -> Any:
+        """Draw the histogram of one pixel with matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw.
+        **pixel
+            Which pixel: ``y=, x=`` and any further dimension; by the nearest coordinate where
+            the images have one, else by position.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        from pixtally.display import plot_pixel
+
+        return plot_pixel(self._hist, pixel, ax)
