@@ -65,8 +65,8 @@ class ClusterBlock(BaseModel):
         return self
 
 
-DEFAULT = ClusterBlock(
-    **{
+DEFAULT = ClusterBlock.model_validate(
+    {
         "class": "distributed.LocalCluster",
         "kwargs": {"n_workers": os.cpu_count() or 1, "threads_per_worker": 1},
     }
@@ -199,7 +199,7 @@ def _connected(client_class: Any, **where: Any) -> Iterator[Any]:
 
 
 def _cluster_class(name: str) -> Any:
-    package, _, rest = name.partition(".")
+    package = name.split(".")[0]
     module, _, class_name = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), class_name)
