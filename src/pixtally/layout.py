@@ -79,7 +79,7 @@ def choose_layout(
     shape = (images, *frame)
     if chunks is None:
         chunks = _choose_chunks(images, frame, itemsize)
-    elif len(chunks) != len(shape) or any(not 1 <= c for c in chunks):
+    elif len(chunks) != len(shape) or any(c < 1 for c in chunks):
         raise PixtallyError(f"chunks is {chunks}; expected {len(shape)} lengths for shape {shape}")
     chunks = tuple(min(c, s) for c, s in zip(chunks, shape, strict=True))
     padded = tuple(-(-side // c) * c for side, c in zip(frame, chunks[1:], strict=True))

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 from pixtally.errors import PixtallyError
 from pixtally.readers.arrays import NPY, NPZ
-from pixtally.readers.base import Found, Image, Read, Reader, Scan, UnreadableError, reason
+from pixtally.readers.base import (
+    Found,
+    Image,
+    Read,
+    Reader,
+    Scan,
+    UnclearError,
+    UnreadableError,
+    reason,
+)
 from pixtally.readers.containers import FITS, HDF5, NETCDF, ZARR
 from pixtally.readers.raster import RASTER
 from pixtally.readers.tiff import TIFF
@@ -44,13 +53,16 @@ def scan(path: str, inner: str = "") -> Found:
     UnreadableError
         Saying in a few words what is wrong with the file.
     PixtallyError
-        When the package that reads such files is not installed.
+        When the package that reads such files is not installed, or when the file holds several
+        arrays and none is named.
     """
     reader = _checked_reader(path)
     try:
         return reader.scan(path, inner)
     except (UnreadableError, PixtallyError):
         raise
+    except UnclearError as error:
+        raise PixtallyError(f"{path} {error}") from None
     except Exception as error:
         raise UnreadableError(f"cannot be read: {reason(error)}") from error
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from pixtally.readers.base import Found, Image, Reader, UnreadableError
+from pixtally.readers.base import Found, Image, Reader, UnclearError, UnreadableError
 
 BLOCK_BYTES = 16 * 2**20
 MAX_BLOCK_BYTES = 256 * 2**20
@@ -102,7 +102,7 @@ def pick(names: list[str], inner: str, what: str) -> str:
 
     Raises
     ------
-    UnreadableError
+    UnclearError
         Listing what there is.
     """
     if inner.strip("/") in names:
@@ -111,7 +111,7 @@ def pick(names: list[str], inner: str, what: str) -> str:
         return names[0]
     there = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "none"
     asked = f"has no {what} '{inner}'" if inner else f"has {len(names)} {what}s, name one as ::NAME"
-    raise UnreadableError(f"{asked}; there: {there}")
+    raise UnclearError(f"{asked}; there: {there}")
 
 
 def _open_npy(path: str) -> Image:

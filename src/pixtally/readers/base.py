@@ -19,6 +19,10 @@ class UnreadableError(Exception):
     """An image that cannot be had; the message says in a few words what is wrong with it."""
 
 
+class UnclearError(Exception):
+    """A file that holds several arrays, none of which is named; the message lists them."""
+
+
 @dataclass(frozen=True)
 class Found:
     """What a file holds, learnt without decoding it.
