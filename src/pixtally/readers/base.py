@@ -95,6 +95,8 @@ def need(module: str, extra: str) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """One short line out of any exception."""
+    """One short line out of any exception: out of the one that caused it, if it was wrapped."""
+    while error.__cause__ is not None:
+        error = error.__cause__
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

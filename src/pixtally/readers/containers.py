@@ -56,7 +56,7 @@ def _hdu(file: Any, inner: str) -> tuple[str, Any]:
 
 def scan_fits(path: str, inner: str) -> Found:
     """Shape of a FITS image; without ``::k`` the first HDU that holds one."""
-    with need("astropy.io.fits", "fits").open(path, memmap=True) as file:
+    with need("astropy.io.fits", "fits").open(path, memmap=False) as file:
         name, hdu = _hdu(file, inner)
         return found_in_array(tuple(hdu.shape), name)
 
@@ -76,7 +76,7 @@ class _Section:
 
 def read_fits(path: str, inner: str, start: int, stop: int) -> Iterator[Image | UnreadableError]:
     """Images of a FITS HDU."""
-    with need("astropy.io.fits", "fits").open(path, memmap=True) as file:
+    with need("astropy.io.fits", "fits").open(path, memmap=False) as file:
         yield from images_of(_Section(_hdu(file, inner)[1]), start, stop)
 
 
