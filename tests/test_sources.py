@@ -66,7 +66,7 @@ def test_natural_order_goes_folder_by_folder():
 @given(st.lists(st.text(alphabet="a1²0/é.", max_size=6)))
 def test_natural_key_orders_anything_totally(names):
     keys = [natural_key(name) for name in names]
-    assert sorted(names, key=natural_key) == sorted(reversed(names), key=natural_key)
+    assert sorted(names, key=natural_key) == sorted(names[::-1], key=natural_key)
     assert len(set(keys)) == len(set(names))
 
 
@@ -442,13 +442,15 @@ def test_video_with_hidden_frames_loses_none(clip):
 
 
 def test_video_cut_short_says_where_it_ends(clip):
-    path = clip(count=40, movflags="faststart")
-    whole = path.read_bytes()
-    # The index moves to the front when the file is written again by the muxer.
     import av
 
+    path = clip(count=40)
     cut = path.with_name("cut.mp4")
-    with av.open(str(path)) as old, av.open(str(cut), "w", options={"movflags": "faststart"}) as new:
+    front = {"movflags": "faststart"}  # the index in front survives the cut
+    with (
+        av.open(str(path)) as old,
+        av.open(str(cut), "w", options=front) as new,
+    ):
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(video=0):
             if packet.dts is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -78,6 +79,10 @@ class Reader:
     folder: bool = False
 
 
+CUT_SHORT = (struct.error, EOFError, LookupError)
+"""What decoders raise where a file ends too early; their own words help nobody."""
+
+
 def need(module: str, extra: str) -> Any:
     """Import an optional module, or say in one line how to install it.
 
@@ -98,5 +103,7 @@ def reason(error: BaseException) -> str:
     """One short line out of any exception: out of the one that caused it, if it was wrapped."""
     while error.__cause__ is not None:
         error = error.__cause__
+    if isinstance(error, CUT_SHORT):
+        return "damaged or truncated"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
