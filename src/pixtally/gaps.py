@@ -1,0 +1,73 @@
+"""Closing the gaps that left-out images leave in a store: the rows after them move up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixtally.image_store import IMAGES, create_images, open_images, shard_file
+from pixtally.jobs import JobFolder, run_units
+from pixtally.layout import Layout
+
+SIDE = "moved"
+RECORD = "moved"
+
+
+def close_gaps(
+    job: JobFolder, layout: Layout, missing: Sequence[int], dtype: str, note: str
+) -> None:
+    """Rewrite the images without the `missing` rows, beside the old ones, then swap.
+
+    A run killed before the record is written starts this step again; one killed after it only
+    swaps. Shards before the first gap are linked, not rewritten.
+    """
+    side = job.path / SIDE
+    if RECORD not in job.done():
+        shutil.rmtree(side, ignore_errors=True)
+        kept = np.delete(np.arange(layout.shape[0]), missing)
+        moved = layout.with_images(len(kept))
+        create_images(side, moved, np.dtype(dtype), note)
+        units = [(shard, kept[slice(*moved.rows(shard))]) for shard in range(moved.n_shards)]
+        for _ in run_units(move_shard, units, path=str(job.path), layout=moved):
+            pass
+        job.record(RECORD, {"images": len(kept)})
+    if (side / IMAGES).exists():
+        shutil.rmtree(job.path / IMAGES, ignore_errors=True)
+        os.replace(side / IMAGES, job.path / IMAGES)
+    shutil.rmtree(side, ignore_errors=True)
+
+
+def move_shard(unit: tuple[int, NDArray[Any]], *, path: str, layout: Layout) -> None:
+    """Write one shard of the closed-up array from the rows of the old one that it holds."""
+    shard, rows = unit
+    first, end = layout.rows(shard)
+    full = end - first == layout.shards[0]
+    if full and rows[0] == first and rows[-1] == end - 1:
+        _link(shard_file(path, layout, shard), shard_file(Path(path, SIDE), layout, shard))
+        return
+    open_images(Path(path, SIDE))[first:end] = _gather(open_images(path, mode="r"), rows)
+
+
+def _gather(array: Any, rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows of the old array, read run by run."""
+    block = np.empty((len(rows), *array.shape[1:]), array.dtype)
+    cuts = np.flatnonzero(np.diff(rows) != 1) + 1
+    for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        block[start:stop] = array[rows[start] : rows[stop - 1] + 1]
+    return block
+
+
+def _link(old: Path, new: Path) -> None:
+    if not old.exists():
+        return  # all zeros
+    new.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)

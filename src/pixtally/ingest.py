@@ -1,0 +1,380 @@
+"""Ingest: image files of any kind become one chunked, sharded Zarr store."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pixtally._version import __version__
+from pixtally.errors import PixtallyError
+from pixtally.gaps import RECORD as MOVED
+from pixtally.gaps import close_gaps
+from pixtally.image_store import IMAGES, create_images, describe
+from pixtally.jobs import RECORDS, JobFolder, read_records, run_units
+from pixtally.layout import Layout, choose_layout
+from pixtally.progress import Advance, stage
+from pixtally.readers import UnreadableError, read_images
+from pixtally.shards import FIX, PARTS, Frame, Job, Part, as_stored, fill, plan_parts, share_path
+from pixtally.sources import LeftOut, Source, SourceNames, list_sources
+
+__all__ = ["Ingested", "ingest", "ingest_images"]
+
+FORMAT = 1
+COLOUR = "images, every channel kept"
+GRAY = "images; colour became gray as ITU-R BT.601 luma, (299 R + 587 G + 114 B + 500) // 1000"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest made.
+
+    Attributes
+    ----------
+    dest : Path
+        The store.
+    n_images : int
+        Images in it.
+    shape : tuple of int
+        ``(image, y, x)`` or ``(image, channel, y, x)``.
+    dtype : str
+        Data type of the samples.
+    left_out : tuple of LeftOut
+        Images that are not in it, and why.
+    already_done : bool
+        The store was there and complete.
+    """
+
+    dest: Path
+    n_images: int
+    shape: tuple[int, ...]
+    dtype: str
+    left_out: tuple[LeftOut, ...] = ()
+    already_done: bool = False
+
+
+def ingest(
+    sources: SourceNames,
+    dest: str | PathLike[str],
+    *,
+    gray: bool = False,
+    on_error: str = "stop",
+    restart: bool = False,
+    chunks: tuple[int, ...] | None = None,
+    order: str = "natural",
+    progress: bool | None = None,
+) -> xr.Dataset:
+    """Turn image files into one chunked, sharded Zarr store, and open it.
+
+    Runs on the Dask client in use, else on the cores of this machine. It can be killed at any
+    time: the same call goes on where it was, and returns at once when all is done. The store
+    gets its name when it is complete.
+
+    Parameters
+    ----------
+    sources : str, path, or iterable of these
+        Image files, globs, folders, videos, ``.npy``, ``file.npz::name``, ``file.h5::dataset``,
+        ``file.fits::hdu``, ``store.zarr::variable``; see `pixtally.sources.list_sources`.
+    dest : str or path
+        The store to make.
+    gray : bool
+        Colour becomes gray by ITU-R BT.601: ``(299 R + 587 G + 114 B + 500) // 1000`` on
+        integers, ``0.299 R + 0.587 G + 0.114 B`` on floats; alpha is left out. Video frames are
+        decoded to RGB first and go through the same formula. Otherwise channels are kept.
+    on_error : {"stop", "skip"}
+        Stop at the first image that cannot be read or has another shape or dtype than the first
+        one, or leave such images out and list them in the attribute ``left_out``.
+    restart : bool
+        Begin again, and replace a finished `dest`.
+    chunks : tuple of int, optional
+        Inner chunk to use in place of the chosen one, e.g. ``(64, 128, 128)``.
+    order : {"natural", "given"}
+        All files in natural order (2 before 10), or lists in the order given.
+    progress : bool, optional
+        Draw a bar on stderr; by default only on a terminal.
+
+    Returns
+    -------
+    xr.Dataset
+        ``images (image, y, x)`` or ``(image, channel, y, x)`` on dask, with the coordinate
+        ``image_id (image)``.
+
+    Raises
+    ------
+    PixtallyError
+        In one line: what is wrong with which image, and what to do.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> folder = tempfile.mkdtemp()
+    >>> np.save(f"{folder}/stack.npy", np.zeros((5, 4, 3), np.uint8))
+    >>> dict(ingest(f"{folder}/stack.npy", f"{folder}/images.zarr").sizes)
+    {'image': 5, 'y': 4, 'x': 3}
+    """
+    made = ingest_images(
+        sources,
+        dest,
+        gray=gray,
+        on_error=on_error,
+        restart=restart,
+        chunks=chunks,
+        order=order,
+        progress=progress,
+    )
+    images: xr.Dataset = xr.open_zarr(made.dest)
+    return images
+
+
+def ingest_images(
+    sources: SourceNames,
+    dest: str | PathLike[str],
+    *,
+    gray: bool = False,
+    on_error: str = "stop",
+    restart: bool = False,
+    chunks: tuple[int, ...] | None = None,
+    order: str = "natural",
+    progress: bool | None = None,
+) -> Ingested:
+    """Do what `ingest` does, and return what was made and what was left out.
+
+    Parameters
+    ----------
+    sources, dest, gray, on_error, restart, chunks, order, progress
+        As in `ingest`.
+
+    Returns
+    -------
+    Ingested
+
+    Raises
+    ------
+    PixtallyError
+        As in `ingest`.
+    """
+    if on_error not in ("stop", "skip"):
+        raise PixtallyError(f"on_error is {on_error!r}; expected 'stop' or 'skip'")
+    skip = on_error == "skip"
+    names = [sources] if isinstance(sources, str | PathLike) else list(sources)
+    dest = Path(dest).expanduser()
+    listed, unusable = _list(names, order, dest)
+    if unusable and not skip:
+        raise PixtallyError(f"{unusable[0].image} {unusable[0].reason}; {FIX}")
+    frame = _example(listed, unusable, gray, skip)
+    layout = _layout(listed, frame, chunks)
+    folder = JobFolder(dest, _settings(listed, layout, frame), restart=restart)
+    work = _Work(folder, layout, frame, listed, unusable, skip)
+    if folder.complete:
+        return work.finished()
+    with folder:
+        return work.run(names, progress)
+
+
+def _list(names: list[Any], order: str, dest: Path) -> tuple[list[Source], list[LeftOut]]:
+    """List the sources; a store made inside the folder that it was made from is not one."""
+    listed, unusable = list_sources(names, order=order)
+    return [source for source in listed if Path(source.path) != dest.absolute()], unusable
+
+
+def _example(sources: list[Source], unusable: list[LeftOut], gray: bool, skip: bool) -> Frame:
+    """Find the first image that can be read: all others must be like it."""
+    why = [f"{bad.image} {bad.reason}" for bad in unusable]
+    for source in sources:
+        image = next(read_images(source.path, source.inner, 0, 1, source.sequential))
+        try:
+            if isinstance(image, UnreadableError):
+                raise image
+            stored = as_stored(image, gray)
+        except UnreadableError as error:
+            why.append(f"{source.image_id(0)} {error}")
+            if not skip:
+                raise PixtallyError(f"{why[-1]}; {FIX}") from None
+            continue
+        return Frame(stored.shape, str(stored.dtype), gray, source.image_id(0))
+    raise PixtallyError(f"none of {len(why)} sources can be read; the first: {why[0]}")
+
+
+def _layout(sources: list[Source], frame: Frame, chunks: tuple[int, ...] | None) -> Layout:
+    images = sum(source.images for source in sources)
+    return choose_layout(images, frame.shape, np.dtype(frame.dtype).itemsize, chunks)
+
+
+def _settings(sources: list[Source], layout: Layout, frame: Frame) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(f"{source.name}\0{source.images}\n".encode())
+    return {
+        "job": "ingest",
+        "format": FORMAT,
+        "images": layout.shape[0],
+        "frame": list(frame.shape),
+        "dtype": frame.dtype,
+        "gray": frame.gray,
+        "chunks": list(layout.chunks),
+        "sources": digest.hexdigest()[:16],
+    }
+
+
+class _Work:
+    """One ingest: its folder, what it reads, and what is left to do."""
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        layout: Layout,
+        frame: Frame,
+        sources: list[Source],
+        unusable: list[LeftOut],
+        skip: bool,
+    ) -> None:
+        self.folder = folder
+        self.layout = layout
+        self.frame = frame
+        self.sources = sources
+        self.unusable = unusable
+        self.skip = skip
+        self.streams, self.shards = plan_parts(sources, layout)
+        self.note = GRAY if frame.gray else COLOUR
+
+    def finished(self) -> Ingested:
+        """Report on the store that is there, unless its sources have changed since."""
+        records = read_records(self.folder.dest)
+        parts = [*self.shards, *(part for stream in self.streams for part in stream)]
+        for part in parts:
+            if part.name in records and records[part.name]["state"] != part.state:
+                raise PixtallyError(
+                    f"{self.folder.dest} is complete, but {_span(part)} changed since; "
+                    "pass restart=True (--restart) to read all again, or name another destination"
+                )
+        return self._report(records, already_done=True)
+
+    def run(self, names: Sequence[Any], progress: bool | None) -> Ingested:
+        """Do what is left, describe the store, give it its name."""
+        path = self.folder.path
+        if MOVED not in self.folder.done():
+            if not (path / IMAGES / "zarr.json").exists():
+                create_images(path, self.layout, np.dtype(self.frame.dtype), self.note)
+            self._fill(progress)
+        records = self.folder.records()
+        missing = [row for row, _, _ in _left_out(records)]
+        if len(missing) == self.layout.shape[0]:
+            raise PixtallyError(f"none of the {len(missing)} images can be read")
+        if missing:
+            close_gaps(self.folder, self.layout, missing, self.frame.dtype, self.note)
+        made = self._report(records)
+        channels = self.frame.shape[0] if len(self.frame.shape) == 3 else None
+        describe(path, self._ids(set(missing)), channels, self._attributes(made, names))
+        shutil.rmtree(path / PARTS, ignore_errors=True)
+        self.folder.finish()
+        return made
+
+    def _fill(self, progress: bool | None) -> None:
+        job = Job(str(self.folder.path), self.layout, self.frame, self.skip)
+        total = len(self.shards) + sum(len(stream) for stream in self.streams)
+        with stage("reading images", progress) as advance, self._watched(advance, total):
+            shards = self._shards_to_fill()
+            for _ in run_units(fill, self._streams_to_fill({p.shard for p in shards}), job=job):
+                pass
+            for _ in run_units(fill, [[part] for part in shards], job=job):
+                pass
+
+    def _shards_to_fill(self) -> list[Part]:
+        records = self.folder.records()
+        return [part for part in self.shards if not self._is_done(records, part)]
+
+    def _streams_to_fill(self, open_shards: set[int]) -> list[list[Part]]:
+        """Leave out what streams have done; each goes on from its first missing part to its end."""
+        records = self.folder.records()
+        rest = []
+        for stream in self.streams:
+            missing = (
+                at
+                for at, part in enumerate(stream)
+                if not self._is_done(records, part)
+                # A share is used up when its shard is written: needed again, decode it again.
+                or (part.shard in open_shards and not share_path(self.folder.path, part).exists())
+            )
+            rest.append(stream[next(missing, len(stream)) :])
+        return [parts for parts in rest if parts]
+
+    def _is_done(self, records: dict[str, Any], part: Part) -> bool:
+        """Tell whether a part has its record, of the files as they are now."""
+        record = records.get(part.name)
+        if record is None or record["state"] != part.state:
+            return False
+        return self.skip or not record["left_out"]
+
+    @contextmanager
+    def _watched(self, advance: Advance, total: int) -> Iterator[None]:
+        """Show progress by the records, which streams write long before they end."""
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.wait(0.25):
+                advance(self._count_records(), total)
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            advance(self._count_records(), total)
+
+    def _count_records(self) -> int:
+        return sum(1 for _ in os.scandir(self.folder.path / RECORDS / "units"))
+
+    def _report(self, records: dict[str, Any], already_done: bool = False) -> Ingested:
+        left_out = [LeftOut(image, reason) for _, image, reason in _left_out(records)]
+        n_images = self.layout.shape[0] - len(left_out)
+        return Ingested(
+            self.folder.dest,
+            n_images,
+            (n_images, *self.frame.shape),
+            self.frame.dtype,
+            (*self.unusable, *left_out),
+            already_done,
+        )
+
+    def _ids(self, missing: set[int]) -> list[str]:
+        ids = (source.image_id(k) for source in self.sources for k in range(source.images))
+        return [each for row, each in enumerate(ids) if row not in missing]
+
+    def _attributes(self, made: Ingested, names: Sequence[Any]) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        named = ", ".join(fspath(name) for name in names[:3]) + (", ..." if names[3:] else "")
+        files = len(self.sources)
+        return {
+            "Conventions": "CF-1.11",
+            "title": f"{made.n_images} images of {named}",
+            "history": f"{now} pixtally {__version__}: ingest {named} gray={self.frame.gray}",
+            "source": f"{files} files, {self.sources[0].name} to {self.sources[-1].name}"
+            if files > 1
+            else self.sources[0].name,
+            "pixtally_format": FORMAT,
+            "left_out": [{"image": bad.image, "reason": bad.reason} for bad in made.left_out],
+        }
+
+
+def _left_out(records: dict[str, Any]) -> list[tuple[int, str, str]]:
+    """Rows, ids and reasons of the images left out, in order."""
+    entries = (entry for record in records.values() for entry in record.get("left_out", ()))
+    return sorted((int(row), str(image), str(why)) for row, image, why in entries)
+
+
+def _span(part: Part) -> str:
+    first, last = part.pieces[0][0].name, part.pieces[-1][0].name
+    return first if first == last else f"a file from {first} to {last}"

@@ -1,0 +1,86 @@
+"""TIFF: every page is an image, numbered when there are several.
+
+Decoded by tifffile; a compression that it lacks here (LZW, JPEG) falls back to pillow. Bands
+stored as planes and interleaved colour read alike. One-bit pages become uint8 0 and 255. Palettes
+(in microscopy a way to show counts, not to hold colours) and minimum-is-white are not applied:
+the stored values are kept, as tifffile does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import tifffile
+
+from pixtally.readers.base import Found, Image, Reader, UnreadableError
+
+MAX_PIXELS = 178_956_970
+"""The size at which pillow refuses an image as a decompression bomb; the same here."""
+
+
+def scan(path: str, inner: str) -> Found:
+    """Count the pages."""
+    with tifffile.TiffFile(path) as file:
+        images = _images_in_single_page(file) or len(file.pages)
+    return Found(images, numbered=images > 1)
+
+
+def read(path: str, inner: str, start: int, stop: int) -> Iterator[Image | UnreadableError]:
+    """Decode the pages ``start`` to ``stop``."""
+    with tifffile.TiffFile(path) as file:
+        if _images_in_single_page(file):
+            yield from _contiguous(file)[start:stop]
+            return
+        for index in range(start, stop):
+            yield _page(file, index, path)
+
+
+def _images_in_single_page(file: Any) -> int:
+    """Count the images where only the first has a page entry (ImageJ above 4 GiB), else 0."""
+    if len(file.pages) != 1:
+        return 0
+    series = file.series[0]
+    pixels = file.pages[0].size
+    return int(series.size // pixels) if series.size > pixels and series.dataoffset else 0
+
+
+def _contiguous(file: Any) -> Image:
+    series, page = file.series[0], file.pages[0]
+    flat = np.memmap(
+        file.filehandle.path, file.byteorder + page.dtype.char, "r", series.dataoffset, series.size
+    )
+    return _channels_last(flat.reshape((-1, *page.shape)), "N" + page.axes)
+
+
+def _page(file: Any, index: int, path: str) -> Image:
+    page = file.pages[index]
+    page = page.aspage() if hasattr(page, "aspage") else page
+    if page.size > MAX_PIXELS * 4:
+        raise UnreadableError(f"has {page.size} samples, more than the decompression-bomb limit")
+    try:
+        image: Image = page.asarray(maxworkers=1)
+    except Exception:
+        if fallback := _pillow(path, index):
+            return fallback[0]
+        raise
+    if image.dtype == bool:
+        return image.astype(np.uint8) * np.uint8(255)
+    return _channels_last(image, page.axes)
+
+
+def _channels_last(image: Image, axes: str) -> Image:
+    return np.moveaxis(image, axes.index("S"), -1) if "S" in axes else image
+
+
+def _pillow(path: str, index: int) -> tuple[Image] | None:
+    """Decode the page by pillow; None where it cannot read it either."""
+    try:
+        return (iio.imread(path, plugin="pillow", index=index),)
+    except Exception:
+        return None
+
+
+TIFF = Reader("TIFF", (".tif", ".tiff", ".btf", ".tf8"), scan, read)
