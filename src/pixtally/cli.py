@@ -1,0 +1,323 @@
+"""The command line: parse, one library call, print. Heavy imports only where they are used."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixtally._version import __version__
+from pixtally.errors import PixtallyError
+
+OVERVIEW = """\
+What every pixel does over a huge collection of images.
+
+\b
+The four commonest commands:
+  pixtally run pipelines/quickstart.yaml        a whole pipeline, from files to pictures
+  pixtally ingest 'frames/*.png' frames.zarr    image files, video, HDF5, … to one Zarr store
+  pixtally plan pipeline.yaml                   tiles, tasks, bytes and memory, before anything runs
+  pixtally info hist.zarr                       what a store holds
+"""
+
+
+class Settings:
+    """What holds for every command."""
+
+    debug = False
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what users can put right into one line on stderr and exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            message = "stopped; nothing is lost: the same command goes on where this one stopped"
+            code = 130
+        except click.exceptions.Exit:
+            raise
+        except PixtallyError as error:
+            message, code = str(error), 1
+            if Settings.debug:
+                raise
+        except Exception as error:
+            if Settings.debug:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
+        click.echo(f"pixtally: {message}", err=True)
+        raise click.exceptions.Exit(code)
+
+    return wrapped
+
+
+@click.group(
+    help=OVERVIEW,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Completion: eval \"$(_PIXTALLY_COMPLETE=bash_source pixtally)\" (or zsh_source, "
+    "fish_source).",
+)
+@click.version_option(__version__, prog_name="pixtally")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+def main(debug: bool, verbose: bool) -> None:
+    """Run the command line."""
+    Settings.debug = debug
+    logging.basicConfig(stream=sys.stderr, format="pixtally: %(message)s")
+    logging.getLogger("pixtally").setLevel(logging.INFO if verbose else logging.WARNING)
+
+
+def _report_left_out(left_out: list[dict[str, str]]) -> None:
+    if left_out:
+        click.echo(f"left out {len(left_out)} images:", err=True)
+        for bad in left_out[:20]:
+            click.echo(f"  {bad['image']}: {bad['reason']}", err=True)
+        if len(left_out) > 20:
+            click.echo(f"  … and {len(left_out) - 20} more, listed in the store", err=True)
+
+
+CLUSTER = click.option(
+    "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
+)
+RESTART = click.option("--restart", is_flag=True, help="Begin again, replacing earlier results.")
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True)
+@click.argument("dest", type=click.Path())
+@click.option("--gray", is_flag=True, help="Turn colour into gray (BT.601 luma).")
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What a bad image does; skipped ones are listed, exit code 3.",
+)
+@CLUSTER
+@RESTART
+@one_line_errors
+def ingest(
+    sources: tuple[str, ...],
+    dest: str,
+    gray: bool,
+    on_error: str,
+    cluster: str | None,
+    restart: bool,
+) -> None:
+    """Turn image files into one chunked, sharded Zarr store.
+
+    \b
+    SOURCES are files, folders, quoted globs, video, .npy/.npz, file.h5::dataset, FITS, Zarr.
+      pixtally ingest 'frames/*.png' frames.zarr
+      pixtally ingest camera.mp4 camera.zarr --gray
+      pixtally ingest scan.h5::entry/data scan.zarr
+    """
+    from pixtally.ingest import ingest_images
+
+    with _cluster(cluster, default=False):
+        made = ingest_images(
+            list(sources), dest, gray=gray, on_error=on_error, restart=restart
+        )
+    shape = " × ".join(map(str, made.shape))
+    there = " (was complete already)" if made.already_done else ""
+    click.echo(f"{made.dest}: {made.n_images} images, {shape} {made.dtype}{there}")
+    left_out = [{"image": bad.image, "reason": bad.reason} for bad in made.left_out]
+    _report_left_out(left_out)
+    if left_out:
+        raise click.exceptions.Exit(3)
+
+
+def _cluster(path: str | None, default: bool) -> Any:
+    """Return the context of a cluster: of a file, the default one, or none (threads)."""
+    from contextlib import nullcontext
+
+    if path is None and not default:
+        return nullcontext()
+    from pixtally.cluster import cluster
+
+    return cluster(path)
+
+
+@main.command()
+@click.argument("spec", type=click.Path(dir_okay=False))
+@one_line_errors
+def check(spec: str) -> None:
+    """Check a pipeline without reading any image.
+
+    \b
+      pixtally check pipeline.yaml
+    """
+    from pixtally.pipeline import Pipeline
+
+    steps = Pipeline.from_yaml(spec).spec.steps
+    click.echo(f"{spec}: {len(steps)} steps, all known: {', '.join(s.name for s in steps)}")
+
+
+SET = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change a field: output.store=…"
+)
+
+
+def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``a.b=value`` with the value as YAML."""
+    import yaml
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise PixtallyError(f"--set {text}: write it as name=value, such as output.store=a.zarr")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise PixtallyError(f"--set {text}: the value is not YAML") from None
+    return found
+
+
+@main.command()
+@click.argument("spec", type=click.Path(dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@SET
+@CLUSTER
+@one_line_errors
+def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None) -> None:
+    """Say what a pipeline will do and need, before anything runs.
+
+    \b
+      pixtally plan pipeline.yaml
+      pixtally plan pipeline.yaml --cluster cluster/slurm.yaml --json
+    """
+    from pixtally.cluster import planned_resources
+    from pixtally.pipeline import Pipeline, plan_json
+    from pixtally.plan import plan_text
+
+    resources = planned_resources(cluster)
+    made = Pipeline.from_yaml(spec, _changes(changes)).plan(resources)
+    click.echo(plan_json(made) if as_json else plan_text(made, resources))
+
+
+@main.command()
+@click.argument("spec", type=click.Path(dir_okay=False))
+@SET
+@CLUSTER
+@RESTART
+@one_line_errors
+def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool) -> None:
+    """Run a pipeline; an interrupted one goes on where it stopped.
+
+    \b
+      pixtally run pipelines/quickstart.yaml
+      pixtally run pipeline.yaml --set source.images='other/*.png' --set output.store=b.zarr
+      pixtally run pipeline.yaml --cluster cluster/existing.yaml
+    """
+    from pixtally.pipeline import Pipeline
+
+    pipeline = Pipeline.from_yaml(spec, _changes(changes))
+    with _cluster(cluster, default=True) as client:
+        click.echo(f"dashboard: {client.dashboard_link}", err=True)
+        report = pipeline.run(restart=restart)
+    click.echo(f"{report.n_images} images counted; made:")
+    width = max(map(len, report.made), default=0)
+    for what, path in report.made.items():
+        click.echo(f"  {what:<{width}}  {_short(path)}")
+    times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
+    click.echo(f"time: {times}", err=True)
+    store = _short(report.made.get("histogram", ""))
+    click.echo(f"look at it:\n  pixtally info {store}")
+    click.echo(f"  python -c \"import pixtally as pt; print(pt.open_histogram('{store}'))\"")
+    _report_left_out(report.left_out)
+    if report.exit_code:
+        raise click.exceptions.Exit(report.exit_code)
+
+
+def _short(path: str) -> str:
+    """Return a path as seen from the current folder, where that is shorter."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
+@main.command()
+@click.argument("store", type=click.Path())
+@click.argument("sources", nargs=-1, required=True)
+@click.option("--gray", is_flag=True, help="Turn colour into gray (BT.601 luma).")
+@click.option("--variable", help="Variable of a Zarr or NetCDF source.")
+@CLUSTER
+@one_line_errors
+def append(
+    store: str,
+    sources: tuple[str, ...],
+    gray: bool,
+    variable: str | None,
+    cluster: str | None,
+) -> None:
+    """Count more images into a histogram; those already counted are left out.
+
+    \b
+      pixtally append hist.zarr frames.zarr
+      pixtally append hist.zarr 'new/*.png'
+    """
+    from pixtally.append import append_sources
+
+    with _cluster(cluster, default=False):
+        before, after = append_sources(store, list(sources), gray=gray, variable=variable)
+    click.echo(f"{store}: {after - before} images added, {after} in all")
+
+
+@main.command()
+@click.argument("store", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@one_line_errors
+def info(store: str, as_json: bool) -> None:
+    """Say what a store holds, or how far a job has come.
+
+    \b
+      pixtally info frames.zarr
+      pixtally info hist.zarr --json
+    """
+    from pixtally.inspect import describe, describe_text
+
+    found = describe(Path(store))
+    click.echo(json.dumps(found, indent=2) if as_json else describe_text(found))
+
+
+@main.command()
+@click.argument("store", type=click.Path())
+@one_line_errors
+def verify(store: str) -> None:
+    """Check every file and every sum of a store; exit code 1 names what is damaged.
+
+    \b
+      pixtally verify hist.zarr
+    """
+    from pixtally.verify import verify_store
+
+    problems, checked = verify_store(Path(store))
+    for problem in problems:
+        click.echo(f"pixtally: {problem}", err=True)
+    if problems:
+        raise click.exceptions.Exit(1)
+    click.echo(f"{store}: {checked}, all as they should be")
+
+
+@main.command()
+@one_line_errors
+def schema() -> None:
+    """Print the JSON schema of pipelines, for editors that complete YAML."""
+    from pixtally.spec import spec_schema
+
+    click.echo(json.dumps(spec_schema(), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,348 @@
+"""Pipelines: a specification joined to the functions that carry it out, planned and run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import yaml
+
+from pixtally import display
+from pixtally._version import __version__
+from pixtally.demo import write_demo
+from pixtally.errors import PixtallyError
+from pixtally.histogram import Tally, prepare
+from pixtally.ingest import Ingested, ingest_images, survey
+from pixtally.plan import Plan, Resources
+from pixtally.progress import stage
+from pixtally.spec import Source, Spec, Where, make_spec, read_spec
+from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram
+from pixtally.store import open_images
+from pixtally.write import write_histogram
+
+log = logging.getLogger("pixtally")
+
+
+@dataclass
+class Report:
+    """What a run made.
+
+    Attributes
+    ----------
+    made : dict
+        Paths by what they hold.
+    n_images : int
+        Images counted.
+    left_out : list of dict
+        ``image`` and ``reason`` of those that were not.
+    seconds : dict
+        Time of each stage.
+    """
+
+    made: dict[str, str] = field(default_factory=dict)
+    n_images: int = 0
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every image is in the result, 3 when some were left out."""
+        return 3 if self.left_out else 0
+
+
+class Unread:
+    """Stands for images that are not ingested yet: their shape is known, their samples are not."""
+
+    def __init__(self, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str) -> None:
+        self.shape = shape
+        self.chunks = chunks
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(shape)
+
+    def __getitem__(self, index: Any) -> Any:
+        raise PixtallyError("the images are not ingested yet; run the pipeline")
+
+
+class Pipeline:
+    """A pipeline that is checked and ready to be planned and run.
+
+    Parameters
+    ----------
+    spec : Spec or dict
+        The specification.
+    folder : path
+        What relative paths start from.
+
+    Examples
+    --------
+    >>> import pixtally as pt
+    >>> report = pt.Pipeline(
+    ...     {
+    ...         "source": {"demo": {"images": 20, "shape": [16, 16]}},
+    ...         "steps": ["pixel_histogram", "median"],
+    ...         "output": {"store": "out/hist.zarr"},
+    ...     }
+    ... ).run()
+    >>> report.n_images
+    20
+    """
+
+    def __init__(self, spec: Spec | Mapping[str, Any], folder: str | PathLike[str] = ".") -> None:
+        self.spec = spec if isinstance(spec, Spec) else make_spec(dict(spec))
+        self.folder = Path(folder)
+
+    @classmethod
+    def from_yaml(
+        cls, path: str | PathLike[str], changes: Mapping[str, Any] | None = None
+    ) -> Pipeline:
+        """Read a pipeline; relative paths in it start at its folder.
+
+        Parameters
+        ----------
+        path : path
+            YAML.
+        changes : mapping, optional
+            Values by dotted name that replace those of the file.
+        """
+        return cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
+
+    def path(self, name: str) -> Path:
+        """Return a path of the specification as seen from here."""
+        return self.folder / Path(name).expanduser()
+
+    @property
+    def output(self) -> Path:
+        """The store of the histogram."""
+        return self.path(self.spec.output.store)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.output.with_name(self.output.stem + suffix)
+
+    @property
+    def counting(self) -> PixelHistogram | None:
+        """The step that counts, if there is one."""
+        return next((s for s in self.spec.steps if isinstance(s, PixelHistogram)), None)
+
+    def plan(self, resources: Resources | None = None) -> Plan:
+        """Return what counting will do and need, without reading or writing anything.
+
+        Parameters
+        ----------
+        resources : Resources, optional
+            What it may use; by default this machine.
+
+        Raises
+        ------
+        PixtallyError
+            When it does not fit, with both numbers and the way out.
+        """
+        return self._tally(resources).plan
+
+    def _tally(self, resources: Resources | None) -> Tally:
+        counting = self.counting
+        if counting is None:
+            raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
+        images = self._transformed(self._foreseen(self.spec.source))
+        mask = self._foreseen(self.spec.mask) if self.spec.mask else None
+        arguments = counting.model_dump()
+        if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
+            # Finding the range reads the images; the plan is the same for any.
+            arguments["range"] = None if images.dtype.itemsize == 1 else (0.0, 1.0)
+        return prepare(
+            images,
+            **arguments,
+            mask=None if mask is None else mask.astype(bool),
+            resources=resources,
+        )
+
+    def _foreseen(self, where: Where) -> xr.DataArray:
+        """Return the images, or a stand-in where they are not ingested yet."""
+        if where.zarr is not None:
+            return open_images(self.path(where.zarr), where.variable)
+        store = self._ingested_store(where)
+        if store.exists():
+            return open_images(store)
+        if isinstance(where, Source) and where.demo is not None:
+            shape: tuple[int, ...] = (where.demo.images, *where.demo.shape)
+            chunks, dtype = shape, "uint8"
+        else:
+            layout, dtype = survey(self._named(where), gray=where.gray, on_error=where.on_error)
+            shape, chunks = layout.shape, layout.chunks
+        unread = Unread(shape, chunks, dtype)
+        dims = ("image", "channel", "y", "x") if len(shape) == 4 else ("image", "y", "x")
+        data = da.from_array(unread, chunks=chunks, inline_array=True, meta=np.empty((0,), dtype))
+        return xr.DataArray(data, dims=dims, name="images")
+
+    def _named(self, where: Where) -> list[str]:
+        names = [where.images] if isinstance(where.images, str) else list(where.images or [])
+        return [str(self.path(name)) for name in names]
+
+    def _ingested_store(self, where: Where) -> Path:
+        name = "-images.zarr" if isinstance(where, Source) else "-mask.zarr"
+        return self.path(where.store) if where.store else self._beside(name)
+
+    def _transformed(self, images: xr.DataArray) -> xr.DataArray:
+        for step in self.spec.steps:
+            if isinstance(step, ImagesStep):
+                images = step.apply(images)
+        return images
+
+    def run(
+        self, *, restart: bool = False, progress: bool | None = None
+    ) -> Report:
+        """Carry out the pipeline on the Dask client in use, else on this machine's cores.
+
+        A run that was interrupted goes on where it stopped.
+
+        Parameters
+        ----------
+        restart : bool
+            Begin again, replacing what earlier runs made.
+        progress : bool, optional
+            Show bars on stderr; by default on a terminal.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        PixtallyError
+            In one line: what is wrong and the fix.
+        """
+        report = Report()
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        images = self._transformed(self._read(self.spec.source, report, restart, progress))
+        mask = self._read(self.spec.mask, report, restart, progress) if self.spec.mask else None
+        counting = self.counting
+        if counting is None:
+            raise PixtallyError("the pipeline has no pixel_histogram; add the step")
+        begin = time.perf_counter()
+        hist = write_histogram(
+            images,
+            self.output,
+            **counting.model_dump(),
+            mask=None if mask is None else _as_mask(mask, getattr(self.spec.mask, "invert", False)),
+            restart=restart,
+            progress=progress,
+        )
+        report.seconds["counting"] = time.perf_counter() - begin
+        report.n_images = int(hist.attrs["n_images"])
+        report.made["histogram"] = str(self.output)
+        self._answer(hist, report, progress)
+        self._write_resolved(report)
+        return report
+
+    def _read(
+        self, where: Where, report: Report, restart: bool, progress: bool | None
+    ) -> xr.DataArray:
+        """Open the images, after ingesting them where they are files."""
+        if where.zarr is not None:
+            return open_images(self.path(where.zarr), where.variable)
+        begin = time.perf_counter()
+        if isinstance(where, Source) and where.demo is not None:
+            folder = self._beside("-frames")
+            with stage("drawing the demo", progress):
+                write_demo(folder, where.demo.images, where.demo.shape, where.demo.seed)
+            report.made["demo frames"] = str(folder)
+            names = [str(folder)]
+        else:
+            names = self._named(where)
+        made: Ingested = ingest_images(
+            names,
+            self._ingested_store(where),
+            gray=where.gray,
+            on_error=where.on_error,
+            restart=restart,
+            progress=progress,
+        )
+        kind = "images" if isinstance(where, Source) else "mask"
+        report.made[kind] = str(made.dest)
+        report.left_out += [{"image": bad.image, "reason": bad.reason} for bad in made.left_out]
+        report.seconds[f"reading {kind}"] = time.perf_counter() - begin
+        return open_images(made.dest)
+
+    def _answer(self, hist: xr.Dataset, report: Report, progress: bool | None) -> None:
+        """Compute all statistic images together, in one pass over the counts, and write them."""
+        found: dict[str, xr.DataArray] = {}
+        for step in self.spec.steps:
+            if isinstance(step, AnswerStep):
+                found |= step.answer(hist)
+        if not found:
+            return
+        begin = time.perf_counter()
+        with stage("statistics", progress):
+            statistics = xr.Dataset(found).compute().assign_attrs(
+                title="statistic images", history=hist.attrs["history"]
+            )
+        named = self.spec.output.statistics
+        store = self.path(named) if named else self._beside("-statistics.zarr")
+        _write_small(statistics, store)
+        report.made["statistics"] = str(store)
+        if self.spec.output.png is not None:
+            folder = self.path(self.spec.output.png)
+            report.made["pictures"] = str(folder)
+            _write_pictures(statistics, folder)
+        report.seconds["statistics"] = time.perf_counter() - begin
+
+    def _write_resolved(self, report: Report) -> None:
+        """Write the specification as it was understood, and the versions, beside the output."""
+        content = self.spec.model_dump(mode="json", exclude={"steps"})
+        content["steps"] = [{s.name: s.model_dump(mode="json")} for s in self.spec.steps]
+        content["versions"] = versions()
+        path = self._beside("-resolved.yaml")
+        path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+        report.made["resolved pipeline"] = str(path)
+
+
+def _as_mask(mask: xr.DataArray, invert: bool) -> xr.DataArray:
+    mask = mask.astype(bool).drop_vars("image_id", errors="ignore")
+    return ~mask if invert else mask
+
+
+def _write_small(dataset: xr.Dataset, path: Path) -> None:
+    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
+    scratch = path.with_name(path.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    scratch.rename(path)
+
+
+def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
+    """Write each statistic image as PNG; quantiles share one scale, so that they compare."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in statistics.data_vars.items():
+        if "quantile" in image.dims:
+            finite = image.values[np.isfinite(image.values)]
+            span = (finite.min(), finite.max()) if finite.size else None
+            for q in image["quantile"].values:
+                display.save_png(image.sel(quantile=q), folder / f"{name}-{q:g}.png", span)
+        else:
+            display.save_png(image, folder / f"{name}.png")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result depends on."""
+    from importlib.metadata import version
+
+    packages = ("dask", "distributed", "numba", "numpy", "xarray", "zarr")
+    found = {name: version(name) for name in packages}
+    return {"pixtally": __version__, "python": platform.python_version(), **found}
+
+
+def plan_json(plan: Plan) -> str:
+    """Return a plan as JSON text."""
+    return json.dumps(plan.to_dict(), indent=2)

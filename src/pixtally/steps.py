@@ -1,0 +1,129 @@
+"""The steps of a pipeline by name; each takes the arguments of the function with its name.
+
+To add a step: a class with the function's arguments as fields, of one of the three kinds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, TypeVar
+
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, Field
+
+from pixtally import answers
+
+
+class Step(BaseModel):
+    """One step.
+
+    Attributes
+    ----------
+    name : str
+        As written in the YAML.
+    stage : int
+        0: images to images; 1: images to a histogram; 2: a histogram to images.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    name: ClassVar[str] = ""
+    stage: ClassVar[int] = 0
+
+
+class ImagesStep(Step):
+    """A step from images to images, lazily."""
+
+    def apply(self, images: xr.DataArray) -> xr.DataArray:
+        """Return the images after the step."""
+        raise NotImplementedError
+
+
+class AnswerStep(Step):
+    """A step from a histogram to statistic images, lazily."""
+
+    stage: ClassVar[int] = 2
+
+    def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return the statistic images by name."""
+        raise NotImplementedError
+
+
+STEPS: dict[str, type[Step]] = {}
+"""Every step by name."""
+
+StepClass = TypeVar("StepClass", bound=type[Step])
+
+
+def register(step: StepClass) -> StepClass:
+    """Add a step class to `STEPS`."""
+    STEPS[step.name] = step
+    return step
+
+
+def steps_schema() -> dict[str, Any]:
+    """Return the JSON schema of one step: an object with one of the names."""
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {name: step.model_json_schema()},
+                "required": [name],
+                "additionalProperties": False,
+            }
+            for name, step in STEPS.items()
+        ]
+    }
+
+
+@register
+class PixelHistogram(Step):
+    """Count, for every pixel, how many images have a value in each bin."""
+
+    name: ClassVar[str] = "pixel_histogram"
+    stage: ClassVar[int] = 1
+
+    bins: int | list[float] | None = Field(None, description="Number of bins, or their edges.")
+    range: tuple[float, float] | None = Field(None, description="Outermost edges.")
+    closed: Literal["left", "right"] = Field("left", description="Closed side of a bin.")
+
+
+@register
+class Quantiles(AnswerStep):
+    """Quantile images of a histogram."""
+
+    name: ClassVar[str] = "quantiles"
+
+    q: list[float] = Field(description="Probabilities between 0 and 1.", min_length=1)
+
+    def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return the variable ``quantile``."""
+        return {"quantile": answers.quantile(hist, self.q)}
+
+
+Statistic = Literal["median", "mean", "var", "std", "mode", "entropy", "total"]
+
+
+@register
+class Statistics(AnswerStep):
+    """Statistic images of a histogram."""
+
+    name: ClassVar[str] = "statistics"
+
+    names: list[Statistic] = Field(
+        default=["median", "mean", "std", "mode", "entropy"], description="Which."
+    )
+
+    def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return a variable for each name."""
+        found = answers.statistics(hist, self.names)
+        return {str(name): found[name] for name in found.data_vars}
+
+
+@register
+class Median(AnswerStep):
+    """The median image: the background of a fixed camera."""
+
+    name: ClassVar[str] = "median"
+
+    def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return the variable ``median``."""
+        return {"median": answers.median(hist)}
