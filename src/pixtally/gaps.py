@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixtally.image_store import IMAGES, create_images, open_images, shard_file
+from pixtally.image_store import IMAGES, create_images, shard_file
 from pixtally.jobs import JobFolder, run_units
 from pixtally.layout import Layout
+from pixtally.zarr_io import open_array
 
 SIDE = "moved"
 RECORD = "moved"
@@ -51,7 +52,8 @@ def move_shard(unit: tuple[int, NDArray[Any]], *, path: str, layout: Layout) -> 
     if full and rows[0] == first and rows[-1] == end - 1:
         _link(shard_file(path, layout, shard), shard_file(Path(path, SIDE), layout, shard))
         return
-    open_images(Path(path, SIDE))[first:end] = _gather(open_images(path, mode="r"), rows)
+    moved = open_array(Path(path, SIDE), IMAGES, "r+")
+    moved[first:end] = _gather(open_array(path, IMAGES), rows)
 
 
 def _gather(array: Any, rows: NDArray[Any]) -> NDArray[Any]:

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixtally.errors import PixtallyError
-from pixtally.image_store import open_images, shard_file
+from pixtally.image_store import IMAGES, shard_file
 from pixtally.jobs import write_record
 from pixtally.kernels.luma import luma
 from pixtally.layout import Layout, Piece, pieces_of
 from pixtally.readers import Image, UnreadableError, read_images
 from pixtally.sources import Source
+from pixtally.zarr_io import open_array
 
 PARTS = "parts"
 FIX = "put it right, or leave it out with --on-error skip (on_error='skip')"
@@ -143,7 +144,7 @@ def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
     PixtallyError
         At the first bad image, unless the job skips them.
     """
-    array = open_images(job.path)
+    array = open_array(job.path, IMAGES, "r+")
     images = _stream(parts)
     for part in parts:
         block, left_out = _decode(part, images, job)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from pixtally.errors import PixtallyError
@@ -16,6 +17,7 @@ from pixtally.readers import Found, UnreadableError, reader_of, scan
 
 __all__ = ["LeftOut", "Source", "SourceNames", "list_sources", "natural_key"]
 
+SCAN_BATCH = 64
 SourceNames = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """What a user may name: a path, a glob, a folder, ``file::array``, or a list of these."""
 
@@ -76,6 +78,7 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int | str], ...], ...]:
     return tuple(_part_key(part) for part in name.split("/"))
 
 
+@lru_cache(maxsize=2**12)
 def _part_key(part: str) -> tuple[tuple[int, int | str], ...]:
     pieces = re.findall(r"[0-9]+|[^0-9]+", part)
     key = tuple((0, int(p)) if p.isdecimal() else (1, p.casefold()) for p in pieces)
@@ -169,8 +172,9 @@ def _folder(folder: str) -> list[str]:
 def _scan_all(files: list[tuple[str, str]]) -> tuple[list[Source], list[LeftOut]]:
     names = _unique_names([path for path, _ in files])
     # Scanning waits for the disk far more than it computes: more threads than cores.
+    batches = [files[k : k + SCAN_BATCH] for k in range(0, len(files), SCAN_BATCH)]
     with ThreadPoolExecutor(max_workers=16) as pool:
-        found = list(pool.map(_scan_one, files))
+        found = [each for batch in pool.map(_scan_batch, batches) for each in batch]
     sources, left_out = [], []
     for name, result in zip(names, found, strict=True):
         if isinstance(result, UnreadableError):
@@ -179,6 +183,10 @@ def _scan_all(files: list[tuple[str, str]]) -> tuple[list[Source], list[LeftOut]
             full = f"{name}::{result.inner}" if result.inner else name
             sources.append(replace(result, name=full))
     return sources, left_out
+
+
+def _scan_batch(files: list[tuple[str, str]]) -> list[Source | UnreadableError]:
+    return [_scan_one(file) for file in files]
 
 
 def _scan_one(file: tuple[str, str]) -> Source | UnreadableError:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import tifffile
+from PIL import Image as Pillow
 
 from pixtally.readers.base import Found, Image, Reader, UnreadableError
+from pixtally.readers.raster import to_array
 
 MAX_PIXELS = 178_956_970
 """The size at which pillow refuses an image as a decompression bomb; the same here."""
@@ -78,7 +79,9 @@ def _channels_last(image: Image, axes: str) -> Image:
 def _pillow(path: str, index: int) -> tuple[Image] | None:
     """Decode the page by pillow; None where it cannot read it either."""
     try:
-        return (iio.imread(path, plugin="pillow", index=index),)
+        with Pillow.open(path) as file:
+            file.seek(index)
+            return (to_array(file),)
     except Exception:
         return None
 
