@@ -63,7 +63,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.group(
     help=OVERVIEW,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Completion: eval \"$(_PIXTALLY_COMPLETE=bash_source pixtally)\" (or zsh_source, "
+    epilog='Completion: eval "$(_PIXTALLY_COMPLETE=bash_source pixtally)" (or zsh_source, '
     "fish_source).",
 )
 @click.version_option(__version__, prog_name="pixtally")
@@ -72,8 +72,12 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def main(debug: bool, verbose: bool) -> None:
     """Run the command line."""
     Settings.debug = debug
-    logging.basicConfig(stream=sys.stderr, format="pixtally: %(message)s")
-    logging.getLogger("pixtally").setLevel(logging.INFO if verbose else logging.WARNING)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
+    log = logging.getLogger("pixtally")
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def _report_left_out(left_out: list[dict[str, str]]) -> None:
@@ -113,7 +117,7 @@ def ingest(
     cluster: str | None,
     restart: bool,
 ) -> None:
-    """Turn image files into one chunked, sharded Zarr store.
+    r"""Turn image files into one chunked, sharded Zarr store.
 
     \b
     SOURCES are files, folders, quoted globs, video, .npy/.npz, file.h5::dataset, FITS, Zarr.
@@ -124,9 +128,7 @@ def ingest(
     from pixtally.ingest import ingest_images
 
     with _cluster(cluster, default=False):
-        made = ingest_images(
-            list(sources), dest, gray=gray, on_error=on_error, restart=restart
-        )
+        made = ingest_images(list(sources), dest, gray=gray, on_error=on_error, restart=restart)
     shape = " × ".join(map(str, made.shape))
     there = " (was complete already)" if made.already_done else ""
     click.echo(f"{made.dest}: {made.n_images} images, {shape} {made.dtype}{there}")
@@ -151,7 +153,7 @@ def _cluster(path: str | None, default: bool) -> Any:
 @click.argument("spec", type=click.Path(dir_okay=False))
 @one_line_errors
 def check(spec: str) -> None:
-    """Check a pipeline without reading any image.
+    r"""Check a pipeline without reading any image.
 
     \b
       pixtally check pipeline.yaml
@@ -175,12 +177,32 @@ def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise PixtallyError(f"--set {text}: write it as name=value, such as output.store=a.zarr")
+            raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
         try:
             found[name] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise PixtallyError(f"--set {text}: the value is not YAML") from None
+        if name in PATHS:
+            found[name] = _from_here(found[name])
     return found
+
+
+PATHS = {
+    f"{group}.{name}"
+    for group, names in {
+        "source": ("images", "zarr", "store"),
+        "mask": ("images", "zarr", "store"),
+        "output": ("store", "statistics", "png"),
+    }.items()
+    for name in names
+}
+"""Paths on the command line start where the user stands, not at the folder of the pipeline."""
+
+
+def _from_here(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_here(each) for each in value]
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value
 
 
 @main.command()
@@ -190,7 +212,7 @@ def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
 @CLUSTER
 @one_line_errors
 def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None) -> None:
-    """Say what a pipeline will do and need, before anything runs.
+    r"""Say what a pipeline will do and need, before anything runs.
 
     \b
       pixtally plan pipeline.yaml
@@ -212,7 +234,7 @@ def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None
 @RESTART
 @one_line_errors
 def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool) -> None:
-    """Run a pipeline; an interrupted one goes on where it stopped.
+    r"""Run a pipeline; an interrupted one goes on where it stopped.
 
     \b
       pixtally run pipelines/quickstart.yaml
@@ -261,7 +283,7 @@ def append(
     variable: str | None,
     cluster: str | None,
 ) -> None:
-    """Count more images into a histogram; those already counted are left out.
+    r"""Count more images into a histogram; those already counted are left out.
 
     \b
       pixtally append hist.zarr frames.zarr
@@ -279,13 +301,13 @@ def append(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @one_line_errors
 def info(store: str, as_json: bool) -> None:
-    """Say what a store holds, or how far a job has come.
+    r"""Say what a store holds, or how far a job has come.
 
     \b
       pixtally info frames.zarr
       pixtally info hist.zarr --json
     """
-    from pixtally.inspect import describe, describe_text
+    from pixtally.describe import describe, describe_text
 
     found = describe(Path(store))
     click.echo(json.dumps(found, indent=2) if as_json else describe_text(found))
@@ -295,7 +317,7 @@ def info(store: str, as_json: bool) -> None:
 @click.argument("store", type=click.Path())
 @one_line_errors
 def verify(store: str) -> None:
-    """Check every file and every sum of a store; exit code 1 names what is damaged.
+    r"""Check every file and every sum of a store; exit code 1 names what is damaged.
 
     \b
       pixtally verify hist.zarr

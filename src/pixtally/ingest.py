@@ -182,6 +182,30 @@ def ingest_images(
         return work.run(names, progress)
 
 
+def survey(
+    sources: SourceNames, *, gray: bool = False, on_error: str = "stop", order: str = "natural"
+) -> tuple[Layout, str]:
+    """Return how a collection would be stored and its dtype, reading only its first image.
+
+    Parameters
+    ----------
+    sources, gray, on_error, order
+        As in `ingest`.
+
+    Raises
+    ------
+    PixtallyError
+        As in `ingest`, as far as listing the sources shows it.
+    """
+    skip = on_error == "skip"
+    names = [sources] if isinstance(sources, str | PathLike) else list(sources)
+    listed, unusable = list_sources(names, order=order)
+    if unusable and not skip:
+        raise PixtallyError(f"{unusable[0].image} {unusable[0].reason}; {FIX}")
+    frame = _example(listed, unusable, gray, skip)
+    return _layout(listed, frame, None), frame.dtype
+
+
 def _list(names: list[Any], order: str, dest: Path) -> tuple[list[Source], list[LeftOut]]:
     """List the sources; a store made inside the folder that it was made from is not one."""
     listed, unusable = list_sources(names, order=order)

@@ -198,9 +198,7 @@ class Pipeline:
                 images = step.apply(images)
         return images
 
-    def run(
-        self, *, restart: bool = False, progress: bool | None = None
-    ) -> Report:
+    def run(self, *, restart: bool = False, progress: bool | None = None) -> Report:
         """Carry out the pipeline on the Dask client in use, else on this machine's cores.
 
         A run that was interrupted goes on where it stopped.
@@ -283,8 +281,10 @@ class Pipeline:
             return
         begin = time.perf_counter()
         with stage("statistics", progress):
-            statistics = xr.Dataset(found).compute().assign_attrs(
-                title="statistic images", history=hist.attrs["history"]
+            statistics = (
+                xr.Dataset(found)
+                .compute()
+                .assign_attrs(title="statistic images", history=hist.attrs["history"])
             )
         named = self.spec.output.statistics
         store = self.path(named) if named else self._beside("-statistics.zarr")
@@ -329,7 +329,7 @@ def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
             finite = image.values[np.isfinite(image.values)]
             span = (finite.min(), finite.max()) if finite.size else None
             for q in image["quantile"].values:
-                display.save_png(image.sel(quantile=q), folder / f"{name}-{q:g}.png", span)
+                display.save_png(image.sel(quantile=q), folder / f"quantile-{q:g}.png", span)
         else:
             display.save_png(image, folder / f"{name}.png")
 

@@ -376,6 +376,29 @@ def _refusal(work: Work, terms: dict[str, int], resources: Resources) -> str:
     )
 
 
+def plan_text(plan: Plan, resources: Resources) -> str:
+    """Return a plan as people read it."""
+    images, *pixels = plan.shape
+    lines = {
+        "images": f"{images} of {_times(tuple(pixels))}",
+        "tiles": f"{plan.tiles} of {_times(plan.tile)} pixels",
+        "segments": f"{plan.segments} of the image axis",
+        "tasks": f"{plan.tasks} on {resources.workers} workers × {resources.threads} threads",
+        "reads": size_text(plan.bytes_read),
+        "moves": size_text(plan.bytes_moved),
+        "writes": f"{size_text(plan.bytes_written)} (before compression)",
+        "peak memory": f"{size_text(plan.peak_worker_bytes)} a worker of "
+        f"{size_text(resources.memory)}",
+    }
+    rows = [f"{name:<12} {text}" for name, text in lines.items()]
+    rows += [f"  {name:<20} {size_text(size)}" for name, size in plan.memory_terms.items() if size]
+    return "\n".join(rows)
+
+
+def _times(sizes: tuple[int, ...]) -> str:
+    return "×".join(map(str, sizes))
+
+
 def size_text(size: float) -> str:
     """Return a number of bytes as people write it."""
     for unit in ("B", "KiB", "MiB", "GiB"):

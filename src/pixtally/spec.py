@@ -21,6 +21,9 @@ from pixtally.cluster import first_problem
 from pixtally.errors import PixtallyError
 from pixtally.steps import STEPS, Step, steps_schema
 
+WAYS = ("images", "zarr", "demo")
+"""The fields that say where images come from."""
+
 
 class Strict(BaseModel):
     """A model that refuses fields it does not know."""
@@ -60,7 +63,7 @@ class Where(Strict):
     @property
     def ways(self) -> list[str]:
         """Return the names of the ways that are given."""
-        return [n for n in ("images", "zarr", "demo") if getattr(self, n, None) is not None]
+        return [n for n in WAYS if getattr(self, n, None) is not None]
 
     @model_validator(mode="after")
     def _one_way(self) -> Where:
@@ -193,6 +196,10 @@ def _change(content: Any, name: str, value: Any) -> None:
         place = _child(place, part, name)
     if not isinstance(place, dict):
         raise PixtallyError(f"--set {name}: there is no such field in the pipeline")
+    if last in WAYS:
+        # Another source replaces the one in the file rather than contradicting it.
+        for way in WAYS:
+            place.pop(way, None)
     place[last] = value
 
 

@@ -95,8 +95,8 @@ class Quantiles(AnswerStep):
     q: list[float] = Field(description="Probabilities between 0 and 1.", min_length=1)
 
     def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
-        """Return the variable ``quantile``."""
-        return {"quantile": answers.quantile(hist, self.q)}
+        """Return the variable ``quantiles``."""
+        return {"quantiles": answers.quantile(hist, self.q)}
 
 
 Statistic = Literal["median", "mean", "var", "std", "mode", "entropy", "total"]

@@ -69,7 +69,8 @@ def create_array(
             dtype=dtype,
             chunks=chunks,
             shards=shards,
-            compressors=ZstdCodec(level=ZSTD_LEVEL),
+            # A flipped byte must be an error, not another value.
+            compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
             dimension_names=list(dims),
             attributes=attrs or {},
             overwrite=True,

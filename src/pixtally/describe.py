@@ -1,0 +1,171 @@
+"""What a store holds, or how far the job that makes it has come, in a few lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pixtally import schema
+from pixtally.errors import PixtallyError
+from pixtally.jobs import RECORDS, partial_path, read_records
+from pixtally.plan import size_text
+from pixtally.store import open_histogram, open_images
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what is known about a store.
+
+    Parameters
+    ----------
+    path : Path
+        A collection of images, a histogram, or one that a job is still making.
+
+    Returns
+    -------
+    dict
+        JSON-able; ``kind`` is "images", "histogram" or "unfinished".
+
+    Raises
+    ------
+    PixtallyError
+        When it is none of these.
+    """
+    if not path.exists() and partial_path(path).exists():
+        return _unfinished(path)
+    if not path.exists():
+        raise PixtallyError(f"{path} does not exist; name a store that pixtally made")
+    settings = _settings(path)
+    if (path / schema.COUNTS).exists() or settings.get("job") == "pixel_histogram":
+        return _histogram(path)
+    return _images(path)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((path / RECORDS / "job.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _unfinished(path: Path) -> dict[str, Any]:
+    folder = partial_path(path)
+    settings = _settings(folder)
+    found = {
+        "kind": "unfinished",
+        "path": str(path),
+        "job": settings.get("job"),
+        "shape": settings.get("shape"),
+        "units_done": len(read_records(folder)),
+        "bytes": _bytes(folder),
+    }
+    try:
+        plan = json.loads((folder / RECORDS / "plan.json").read_text("utf-8"))
+        found["units"] = plan["tasks"]
+    except (OSError, ValueError, KeyError):
+        found["units"] = None
+    return found
+
+
+def _histogram(path: Path) -> dict[str, Any]:
+    hist = open_histogram(path)
+    counts = hist[schema.COUNTS]
+    ids = schema.as_text(hist[schema.IMAGE_ID])
+    return {
+        "kind": "histogram",
+        "path": str(path),
+        "n_images": int(hist.attrs["n_images"]),
+        "pixels": {str(d): n for d, n in counts.sizes.items() if d != schema.BIN},
+        "axis": json.loads(hist.attrs["axis"]),
+        "axis_text": str(schema.axis_of(hist)),
+        "dtype": str(counts.dtype),
+        "weighted": bool(hist.attrs["weighted"]),
+        "first_image": str(ids[0]) if ids.size else None,
+        "last_image": str(ids[-1]) if ids.size else None,
+        "bytes": _bytes(path),
+        "history": hist.attrs.get("history", ""),
+    }
+
+
+def _images(path: Path) -> dict[str, Any]:
+    images = open_images(path)
+    encoding = images.encoding
+    return {
+        "kind": "images",
+        "path": str(path),
+        "n_images": images.sizes.get("image"),
+        "sizes": {str(d): n for d, n in images.sizes.items()},
+        "dtype": str(images.dtype),
+        "chunks": _plain(encoding.get("chunks")),
+        "shards": _plain(encoding.get("shards")),
+        "left_out": _left_out(path),
+        "bytes": _bytes(path),
+        "raw_bytes": int(images.nbytes),
+    }
+
+
+def _plain(sizes: Any) -> list[int] | None:
+    return None if sizes is None else [int(n) for n in sizes]
+
+
+def _left_out(path: Path) -> list[Any]:
+    try:
+        attributes = json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
+    except (OSError, ValueError):
+        return []
+    return list(attributes.get("left_out", []))
+
+
+def _bytes(path: Path) -> int:
+    return sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
+def describe_text(found: dict[str, Any]) -> str:
+    """Return the lines of `describe` as people read them."""
+    rows = _TEXTS[found["kind"]](found)
+    width = max(len(name) for name in rows)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows.items())
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    return ", ".join(f"{d} {n}" for d, n in sizes.items())
+
+
+def _images_text(found: dict[str, Any]) -> dict[str, str]:
+    ratio = found["raw_bytes"] / max(found["bytes"], 1)
+    chunks = "×".join(map(str, found["chunks"] or [])) or "none"
+    shards = "×".join(map(str, found["shards"] or [])) or "none"
+    return {
+        "images": f"{_sizes(found['sizes'])}, {found['dtype']}",
+        "stored": f"chunks {chunks}, shards {shards}",
+        "on disk": f"{size_text(found['bytes'])} of {size_text(found['raw_bytes'])} "
+        f"({ratio:.1f}× smaller)",
+        "left out": ", ".join(str(bad["image"]) for bad in found["left_out"]) or "none",
+    }
+
+
+def _histogram_text(found: dict[str, Any]) -> dict[str, str]:
+    return {
+        "histogram": f"{found['axis_text']}, {found['dtype']} counters",
+        "pixels": _sizes(found["pixels"]),
+        "images": f"{found['n_images']}: {found['first_image']} … {found['last_image']}",
+        "on disk": size_text(found["bytes"]),
+        "history": found["history"].replace("\n", "\n           "),
+    }
+
+
+def _unfinished_text(found: dict[str, Any]) -> dict[str, str]:
+    units = found["units"] or "?"
+    return {
+        "unfinished": f"{found['job'] or 'a job'}: {found['units_done']} of {units} units done",
+        "so far": size_text(found["bytes"]),
+        "go on": "run the same command again",
+    }
+
+
+_TEXTS = {
+    "images": _images_text,
+    "histogram": _histogram_text,
+    "unfinished": _unfinished_text,
+}
