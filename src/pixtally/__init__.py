@@ -2,18 +2,23 @@
 
 from pixtally import accessor as accessor
 from pixtally._version import __version__
+from pixtally.cluster import cluster
 from pixtally.errors import PixtallyError
 from pixtally.histogram import pixel_histogram
 from pixtally.ingest import Ingested, ingest, ingest_images
 from pixtally.merge import merge_histograms
+from pixtally.pipeline import Pipeline
 from pixtally.store import open_histogram, open_images
 from pixtally.write import append_images, write_histogram
+from pixtally.write_images import write_images
 
 __all__ = [
     "Ingested",
+    "Pipeline",
     "PixtallyError",
     "__version__",
     "append_images",
+    "cluster",
     "ingest",
     "ingest_images",
     "merge_histograms",
@@ -21,4 +26,5 @@ __all__ = [
     "open_images",
     "pixel_histogram",
     "write_histogram",
+    "write_images",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import math
 from collections.abc import Hashable, Sequence
@@ -21,6 +20,7 @@ from pixtally import schema
 from pixtally._version import __version__
 from pixtally.axis import BinAxis, Closed, full_range, make_axis
 from pixtally.blocks import PerImage, Source, Tile
+from pixtally.history import add_line
 from pixtally.kernels.slots import slot_dtype
 from pixtally.operands import (
     ArrayLike,
@@ -117,13 +117,12 @@ class Tally:
 
     def history(self) -> str:
         """Return the line of the attribute ``history``: when, by what, from what."""
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        made = self.images.attrs.get("history")
+        name = self.images.name
+        called = "images" if name is None or name == self.source.array.name else name
         line = (
-            f"{now} pixtally {__version__}: pixel_histogram of {self.plan.shape[0]} images "
-            f"'{self.images.name or 'images'}', {self.axis}"
+            f"pixtally {__version__}: pixel_histogram of {self.plan.shape[0]} {called}, {self.axis}"
         )
-        return f"{line}\n{made}" if made else line
+        return add_line(line, self.images.attrs.get("history"))
 
 
 def pixel_histogram(

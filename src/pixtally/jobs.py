@@ -15,10 +15,12 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
+
+import dask
 
 from pixtally.errors import PixtallyError
 from pixtally.progress import Advance
@@ -271,6 +273,16 @@ def current_client() -> Any | None:
         return default_client()
     except ValueError:
         return None
+
+
+def shared_values(graph: dict[Hashable, Any], keys: set[Hashable]) -> dict[Hashable, Any]:
+    """Compute what many units share, once, on the Dask client in use or on local threads."""
+    if not keys:
+        return {}
+    client = current_client()
+    get = client.get if client is not None else dask.threaded.get
+    names = list(keys)
+    return dict(zip(names, get(graph, names), strict=True))
 
 
 def run_units(

@@ -30,6 +30,7 @@ from pixtally.spec import Source, Spec, Where, make_spec, read_spec
 from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
+from pixtally.write_images import write_images
 
 log = logging.getLogger("pixtally")
 
@@ -224,9 +225,14 @@ class Pipeline:
         images = self._transformed(self._read(self.spec.source, report, restart, progress))
         mask = self._read(self.spec.mask, report, restart, progress) if self.spec.mask else None
         counting = self.counting
-        if counting is None:
-            raise PixtallyError("the pipeline has no pixel_histogram; add the step")
         begin = time.perf_counter()
+        if counting is None:
+            write_images(images, self.output, restart=restart, progress=progress)
+            report.seconds["writing images"] = time.perf_counter() - begin
+            report.n_images = images.sizes["image"]
+            report.made["resulting images"] = str(self.output)
+            self._write_resolved(report)
+            return report
         hist = write_histogram(
             images,
             self.output,

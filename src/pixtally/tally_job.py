@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 from pixtally import schema
 from pixtally.axis import FLOWS, BinAxis
 from pixtally.histogram import Tally
-from pixtally.jobs import RECORDS, JobFolder, current_client, run_units, write_json, write_record
+from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json, write_record
 from pixtally.plan import Plan, grid
 from pixtally.progress import stage
 from pixtally.tiles import TileTask, count_tile
-from pixtally.zarr_io import consolidate, create_array, open_array
+from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
 PARTS = f"{RECORDS}/parts"
 
@@ -97,10 +96,6 @@ def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
         attrs = schema.result_attrs(tally.axis, len(ids), False, history)
         result = result.drop_vars(schema.IMAGE_ID).assign_attrs(attrs)
         result = result.assign_coords({schema.IMAGE_ID: ("image", ids)})
-    labels = result.drop_vars(schema.VARIABLES)
-    for name in labels.coords:
-        if labels[name].dtype.kind == "U":
-            labels[name] = labels[name].astype(object)
     dims = [str(d) for d in tally.pixel_dims]
     arrays = {schema.COUNTS: ((*plan.inner, tally.axis.bins), (*plan.shard, tally.axis.bins))}
     arrays |= dict.fromkeys(FLOWS, (plan.shard, plan.shard))
@@ -115,7 +110,7 @@ def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
             dims=[*dims, schema.BIN][: len(chunks)],
             attrs=result[name].attrs,
         )
-    labels.to_zarr(path, mode="a", zarr_format=3, consolidated=False)
+    write_coords(path, result.coords, result.attrs)
 
 
 def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
@@ -135,21 +130,11 @@ def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None
                 (task, Place(unit, str(job.path), tile, plan.shard, base if whole else None))
             )
             needed |= inputs
-    values = _values(tally, needed)
+    values = shared_values(tally.input_graph(needed), needed)
     function = _write_tile if whole else _write_part
     with stage("counting", progress) as advance:
         for _ in run_units(function, units, advance=advance, inputs=values):
             pass
-
-
-def _values(tally: Tally, keys: set[Hashable]) -> dict[Hashable, Any]:
-    """Compute what many tiles share, once."""
-    if not keys:
-        return {}
-    client = current_client()
-    get = client.get if client is not None else dask.threaded.get
-    names = list(keys)
-    return dict(zip(names, get(tally.input_graph(keys), names), strict=True))
 
 
 def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:

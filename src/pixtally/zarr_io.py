@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
@@ -84,6 +85,18 @@ def consolidate(group: str | Path) -> None:
         # it is missing.
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(str(group))
+
+
+def write_coords(
+    group: str | Path, coords: Mapping[Any, xr.DataArray], attrs: Mapping[str, Any]
+) -> None:
+    """Write coordinates and the group's attributes as xarray reads them."""
+    labels = xr.Dataset(coords=dict(coords), attrs=dict(attrs)).drop_encoding()
+    for name in labels.coords:
+        if labels[name].dtype.kind in "UT":
+            # Text of variable length: the only kind that Zarr v3 names in its specification.
+            labels[name] = labels[name].astype(object)
+    labels.to_zarr(group, mode="a", zarr_format=3, consolidated=False)
 
 
 @lru_cache(maxsize=64)

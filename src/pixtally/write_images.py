@@ -1,0 +1,169 @@
+"""Collections as resumable jobs: what was computed from images, written shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pixtally._version import __version__
+from pixtally.blocks import Reader, Source
+from pixtally.history import add_line
+from pixtally.image_store import IMAGES
+from pixtally.jobs import JobFolder, run_units, shared_values, write_record
+from pixtally.layout import Layout, choose_layout
+from pixtally.operands import ArrayLike, as_images, dask_samples, image_ids
+from pixtally.progress import stage
+from pixtally.store import open_images
+from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
+
+FORMAT = 1
+
+
+def write_images(
+    images: ArrayLike,
+    path: str | PathLike[str],
+    *,
+    dim: Hashable = "image",
+    chunks: tuple[int, ...] | None = None,
+    note: str = "images",
+    restart: bool = False,
+    progress: bool | None = None,
+) -> xr.DataArray:
+    """Compute lazy images into a sharded Zarr store, as a job that can be killed and resumed.
+
+    Runs on the Dask client in use, else on the cores of this machine; the unit of work is one
+    shard, a block of whole images. Everything is written to ``<path>.partial`` and renamed at the
+    end; the same call after a crash goes on with the shards that are missing.
+
+    Parameters
+    ----------
+    images : DataArray, shape (image, ...)
+        Lazy or not; names and coordinates are kept.
+    path : path
+        The store to make, on a file system that all workers share.
+    dim : hashable
+        Name of the image dimension.
+    chunks : tuple of int, optional
+        Stored chunks, images first; by default about 1 MiB of a spatial tile over many images.
+    note : str
+        What the images are, for the attributes.
+    restart : bool
+        Throw away what an earlier job left or made at `path`.
+    progress : bool, optional
+        Show a bar on stderr; by default on a terminal.
+
+    Returns
+    -------
+    DataArray
+        The opened collection.
+
+    Raises
+    ------
+    PixtallyError
+        When `path` was made by other settings or is being written.
+
+    Examples
+    --------
+    >>> import numpy as np, pixtally as pt
+    >>> pt.write_images(np.ones((5, 4, 3), "uint8"), "ones.zarr").shape
+    (5, 4, 3)
+    """
+    images = as_images(images, dim)
+    images = images.transpose(dim, ...)
+    layout = choose_layout(images.sizes[dim], images.shape[1:], images.dtype.itemsize, chunks)
+    source = Source.of(dask_samples(images, dim), 0)
+    settings = {
+        "job": "images",
+        "format": FORMAT,
+        "images": source.array.name,
+        "shape": list(images.shape),
+        "dtype": str(images.dtype),
+        "chunks": list(layout.chunks),
+    }
+    with JobFolder(Path(path), settings, restart=restart) as job:
+        if not job.complete:
+            _run(job, images, source, layout, dim, note, progress)
+    return open_images(path)
+
+
+def _run(
+    job: JobFolder,
+    images: xr.DataArray,
+    source: Source,
+    layout: Layout,
+    dim: Hashable,
+    note: str,
+    progress: bool | None,
+) -> None:
+    if not (job.path / "zarr.json").exists() or not job.done():
+        _create(job.path, images, layout, dim, note)
+    done = job.done()
+    whole = tuple(slice(0, n) for n in layout.shape[1:])
+    units: list[tuple[str, Reader, tuple[int, int]]] = []
+    needed: set[Hashable] = set()
+    for shard in range(layout.n_shards):
+        rows = layout.rows(shard)
+        if f"shard-{shard}" not in done:
+            reader, inputs = source.reader(whole, rows)
+            units.append((f"shard-{shard}", reader, rows))
+            needed |= inputs
+    values = shared_values(source.input_graph(needed), needed)
+    with stage("writing images", progress) as advance:
+        for _ in run_units(
+            _write_shard,
+            units,
+            advance=advance,
+            path=str(job.path),
+            step=layout.chunks[0],
+            inputs=values,
+        ):
+            pass
+    consolidate(job.path)
+    job.finish()
+
+
+def _create(path: Path, images: xr.DataArray, layout: Layout, dim: Hashable, note: str) -> None:
+    """Write the coordinates, the attributes and the empty array."""
+    ids, _ = image_ids(images, dim)
+    named = images.assign_coords(image_id=(dim, ids))
+    coords = {name: c for name, c in named.coords.items() if c.dims != (dim,) or name == "image_id"}
+    create_array(
+        path,
+        IMAGES,
+        shape=layout.shape,
+        dtype=images.dtype,
+        chunks=layout.chunks,
+        shards=layout.shards,
+        dims=[str(d) for d in images.dims],
+        attrs={"long_name": note, "coordinates": "image_id"},
+    )
+    line = f"pixtally {__version__}: {note}"
+    attrs = {
+        "Conventions": "CF-1.11",
+        "title": note,
+        "history": add_line(line, images.attrs.get("history")),
+        "pixtally_format": FORMAT,
+    }
+    write_coords(path, coords, attrs)
+
+
+def _write_shard(
+    unit: tuple[str, Reader, tuple[int, int]],
+    *,
+    path: str,
+    step: int,
+    inputs: Mapping[Hashable, Any],
+) -> None:
+    """Compute one shard and write it with one call, as shards are written whole."""
+    name, reader, rows = unit
+    array = open_array(path, IMAGES, "r+")
+    block = np.empty((rows[1] - rows[0], *array.shape[1:]), array.dtype)
+    for start, stop in reader.steps(*rows, step):
+        block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)
+    array[rows[0] : rows[1]] = block
+    write_record(Path(path), name, {})
