@@ -29,6 +29,9 @@ WIDE_BLOCK_BYTES = 256 * MiB
 LEAST_COUNTERS = 4 * MiB
 """Tiles with smaller counters are joined while there are plenty of tiles."""
 
+LEAST_SEGMENT = 4 * MiB
+"""Images of a tile are split among tasks only if each part is at least so large."""
+
 SHARD_BYTES = 64 * MiB
 INNER_BYTES = 3 * MiB
 """A shard of the result is one file, its inner chunks are what reading one pixel decodes."""
@@ -194,7 +197,8 @@ def plan_histogram(work: Work, resources: Resources) -> Plan:
     while True:
         batch = _batch(work, tile, budget)
         inner, shard = _stored_chunks(work, tile)
-        segment_edges = _segments(work, tile, resources, batch)
+        segment_edges = _segments(work, tile, resources)
+        batch = min(batch, segment_edges[1])
         terms = _memory_terms(work, tile, batch, shard)
         if sum(terms.values()) <= budget:
             break
@@ -244,16 +248,18 @@ def _batch(work: Work, tile: tuple[int, ...], budget: int) -> int:
     return max(1, min(wanted, work.shape[0]))
 
 
-def _segments(
-    work: Work, tile: tuple[int, ...], resources: Resources, batch: int
-) -> tuple[int, ...]:
+def _segments(work: Work, tile: tuple[int, ...], resources: Resources) -> tuple[int, ...]:
     """Split the image axis only where tiles are fewer than workers can use.
 
     A segment must read more than its counters hold, else adding them costs more than counting.
     """
     images = work.shape[0]
     tiles = math.prod(_counts(work.shape[1:], tile))
-    least = max(work.slots * work.counter // work.itemsize, batch)
+    least = max(
+        work.slots * work.counter // work.itemsize,
+        4 * work.slots,
+        LEAST_SEGMENT // (math.prod(tile) * work.itemsize),
+    )
     wanted = -(-resources.slots // tiles) if tiles else 1
     segments = max(1, min(wanted, images // least))
     step = -(-images // segments)

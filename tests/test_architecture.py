@@ -1,0 +1,103 @@
+"""Floors: a module imports only from floors below its own, lazily or not, never in a ring."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import pixtally
+
+PACKAGE = Path(pixtally.__file__).parent
+
+FLOORS = [
+    {"_version", "errors"},
+    {"axis", "kernels"},
+    {"schema", "plan", "layout"},
+    {"history"},
+    {"blocks", "reduce"},
+    {"operands", "tiles"},
+    {"histogram", "merge", "answers"},
+    {"progress", "zarr_io", "display", "demo", "readers"},
+    {"jobs", "sources", "image_store"},
+    {"shards", "gaps"},
+    {"store"},
+    {"ingest", "tally_job", "write_images"},
+    {"write"},
+    {"verify", "describe", "append"},
+    {"steps"},
+    {"accessor", "cluster"},
+    {"spec"},
+    {"pipeline"},
+    {"cli", "__init__"},
+]
+"""Bottom first; `docs/design.md` says what each is for."""
+
+ONLY_IN = {
+    "distributed": {"cluster", "pipeline", "jobs"},
+    "zarr": {"zarr_io", "store", "ingest", "image_store"},
+    "matplotlib": {"display"},
+    "yaml": {"pipeline", "spec", "cluster", "cli"},
+    "dask": {
+        *("blocks", "reduce", "operands", "tiles", "histogram", "answers"),
+        *("jobs", "store", "cluster", "pipeline", "write", "verify"),
+    },
+}
+"""Heavy packages and the modules that may import them."""
+
+
+def modules() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        first = path.relative_to(PACKAGE).parts[0]
+        found.setdefault(first.removesuffix(".py"), []).append(path)
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Return every module that a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module)
+            if node.module == "pixtally":
+                names |= {f"pixtally.{alias.name}" for alias in node.names}
+    return names
+
+
+def floor_of(module: str) -> int:
+    return next(n for n, names in enumerate(FLOORS) if module in names)
+
+
+def test_every_module_has_a_floor():
+    assert set(modules()) == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_only_downward(module):
+    for path in modules()[module]:
+        for name in imports(path):
+            parts = name.split(".")
+            ours = parts[0] == "pixtally" and len(parts) > 1 and parts[1] != module
+            if ours and parts[1] in modules():
+                assert floor_of(parts[1]) < floor_of(module), f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("package", sorted(ONLY_IN))
+def test_heavy_packages_stay_where_they_belong(package):
+    for module, paths in modules().items():
+        used = any(n.split(".")[0] == package for path in paths for n in imports(path))
+        assert not used or module in ONLY_IN[package], f"{module} imports {package}"
+
+
+def test_kernels_know_arrays_only():
+    allowed = {"__future__", "collections", "typing", "math", "dataclasses", "functools"}
+    allowed |= {"numpy", "numba", "scipy", "pixtally"}
+    for path in modules()["kernels"]:
+        for name in imports(path):
+            assert name.split(".")[0] in allowed, f"{path.name} imports {name}"
+            assert not name.startswith("pixtally") or name.startswith("pixtally.kernels")
