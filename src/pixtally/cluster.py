@@ -152,16 +152,27 @@ def cluster(path: str | PathLike[str] | None = None) -> Iterator[Any]:
     ...     hist = pt.write_histogram(images, "hist.zarr")
     """
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
-    with dask.config.set(_with_defaults(config)), _started(block) as client:
+    with dask.config.set(dask_settings(config)), _started(block) as client:
         yield client
 
 
-def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
-    """Add what every cluster of ours needs, unless the file says otherwise."""
-    environ = {"distributed": {"nanny": {"pre-spawn-environ": SINGLE_THREADED}}}
-    quiet = {"distributed": {"logging": {"distributed.shuffle": "error"}}}
-    merged: dict[str, Any] = dask.config.merge(environ, quiet, config)
-    return merged
+def dask_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what to set in `dask.config`, by dotted name: ours, then that of the file.
+
+    Set one by one, they leave everything else of Dask's configuration as it is.
+    """
+    import distributed  # noqa: F401  (fills in its own defaults first)
+
+    ours = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in SINGLE_THREADED.items()}
+    return ours | dict(_leaves(config))
+
+
+def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 @contextmanager
