@@ -303,6 +303,19 @@ def test_tiff_palette_keeps_stored_values(tmp_path):
     np.testing.assert_array_equal(stack(only(tmp_path / "a.tif")), [image])
 
 
+def test_tiff_cut_short_keeps_its_whole_pages(tmp_path):
+    pages = noise(6, 16, 16)
+    for page in pages:
+        tifffile.imwrite(tmp_path / "a.tif", page, append=True, photometric="minisblack")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    read = every(only(tmp_path / "a.tif"))
+    good = [image for image in read if isinstance(image, np.ndarray)]
+    assert 2 <= len(good) < len(read)
+    assert isinstance(read[-1], UnreadableError)
+    np.testing.assert_array_equal(good, pages[: len(good)])
+
+
 def test_tiff_lzw_is_read(tmp_path):
     image = PilImage.fromarray(noise(16, 16))
     image.save(tmp_path / "a.tif", compression="tiff_lzw")

@@ -71,7 +71,10 @@ class _Section:
         self.dtype = np.asarray(self.section[first]).dtype
 
     def __getitem__(self, key: Any) -> Image:
-        return np.asarray(self.section[key])
+        try:
+            return np.asarray(self.section[key])
+        except ValueError as error:
+            raise UnreadableError("is cut short: its header promises more") from error
 
 
 def read_fits(path: str, inner: str, start: int, stop: int) -> Iterator[Image | UnreadableError]:
