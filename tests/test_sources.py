@@ -113,6 +113,23 @@ def test_folder_leaves_alone_what_is_hidden_or_no_image(tmp_path):
     assert names_of(tmp_path) == [f"{tmp_path.name}/1.png"]
 
 
+def test_folder_follows_links_but_not_in_circles(tmp_path):
+    frames(tmp_path / "far", 1)
+    frames(tmp_path / "near", 2)
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "near")
+    (tmp_path / "near" / "a.zarr.partial" / "parts").mkdir(parents=True)
+    np.save(tmp_path / "near" / "a.zarr.partial" / "parts" / "1.npy", noise(4, 4))
+    assert names_of(tmp_path / "near") == ["near/2.png", "link/1.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_name_that_is_no_unicode(tmp_path):
+    iio.imwrite(tmp_path / "a.png", noise(4, 4))
+    os.rename(tmp_path / "a.png", os.path.join(os.fsencode(tmp_path), b"\xff.png"))
+    assert names_of(tmp_path) == [f"{tmp_path.name}/\\xff.png"]
+
+
 def test_name_with_brackets_is_itself_before_it_is_a_glob(tmp_path):
     iio.imwrite(tmp_path / "a[1].png", noise(4, 4))
     assert names_of(tmp_path / "a[1].png") == [f"{tmp_path.name}/a[1].png"]
@@ -284,6 +301,19 @@ def test_tiff_palette_keeps_stored_values(tmp_path):
     ramp = np.repeat(np.arange(256, dtype=np.uint16)[None] * 256, 3, 0)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="palette", colormap=ramp)
     np.testing.assert_array_equal(stack(only(tmp_path / "a.tif")), [image])
+
+
+def test_tiff_cut_short_keeps_its_whole_pages(tmp_path):
+    pages = noise(6, 16, 16)
+    for page in pages:
+        tifffile.imwrite(tmp_path / "a.tif", page, append=True, photometric="minisblack")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: len(whole) * 2 // 3])
+    read = every(only(tmp_path / "a.tif"))
+    good = [image for image in read if isinstance(image, np.ndarray)]
+    assert 2 <= len(good) < len(read)
+    assert isinstance(read[-1], UnreadableError)
+    np.testing.assert_array_equal(good, pages[: len(good)])
 
 
 def test_tiff_lzw_is_read(tmp_path):

@@ -35,7 +35,7 @@ def close_gaps(
         moved = layout.with_images(len(kept))
         create_images(side, moved, np.dtype(dtype), note)
         units = [(shard, kept[slice(*moved.rows(shard))]) for shard in range(moved.n_shards)]
-        for _ in run_units(move_shard, units, path=str(job.path), layout=moved):
+        for _ in run_units(move_shard, units, path=str(job.path.absolute()), layout=moved):
             pass
         job.record(RECORD, {"images": len(kept)})
     if (side / IMAGES).exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,9 @@ def _part(
 def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
     """Decode and write parts that follow one another; return the names of their records.
 
+    A stream decodes the next part while the last one is written: it holds two shards, a unit of
+    one shard holds one.
+
     Raises
     ------
     PixtallyError
@@ -146,12 +150,24 @@ def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
     """
     array = open_array(job.path, IMAGES, "r+")
     images = _stream(parts)
-    for part in parts:
-        block, left_out = _decode(part, images, job)
-        _write(array, part, block, job)
-        write_record(Path(job.path), part.name, {"state": part.state, "left_out": left_out})
-        _drop_shares(part, job)
+    with ThreadPoolExecutor(max_workers=1) as writer:
+        writing: Future[None] | None = None
+        for part in parts:
+            block, left_out = _decode(part, images, job)
+            if writing is not None:
+                writing.result()
+            writing = writer.submit(_store, array, part, block, left_out, job)
+        if writing is not None:
+            writing.result()
     return [part.name for part in parts]
+
+
+def _store(
+    array: Any, part: Part, block: NDArray[Any], left_out: list[list[Any]], job: Job
+) -> None:
+    _write(array, part, block, job)
+    write_record(Path(job.path), part.name, {"state": part.state, "left_out": left_out})
+    _drop_shares(part, job)
 
 
 def _stream(parts: Sequence[Part]) -> Iterator[Image | UnreadableError] | None:

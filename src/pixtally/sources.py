@@ -156,17 +156,27 @@ def _matches(name: str) -> list[str]:
 def _folder(folder: str) -> list[str]:
     """List files of known kinds at any depth, in natural order."""
     found: list[str] = []
-    for root, folders, files in os.walk(folder):
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
         stores = [name for name in folders if reader_of(name) is not None]
-        folders[:] = [name for name in folders if name not in stores and not name.startswith(".")]
+        folders[:] = [name for name in folders if name not in stores and not _is_private(name)]
+        if os.path.realpath(root) in seen:  # links may lead in a circle
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(root))
         found += (
             os.path.join(root, name)
             for name in stores + files
-            if not name.startswith(".") and reader_of(name) is not None
+            if not _is_private(name) and reader_of(name) is not None
         )
     if not found:
         raise PixtallyError(f"{folder} holds no file of a known kind; name another folder")
     return sorted(found, key=natural_key)
+
+
+def _is_private(name: str) -> bool:
+    """Hidden, or a store that a job is writing."""
+    return name.startswith(".") or name.endswith((".partial", ".replaced"))
 
 
 def _scan_all(files: list[tuple[str, str]]) -> tuple[list[Source], list[LeftOut]]:
@@ -207,13 +217,18 @@ def _scan_one(file: tuple[str, str]) -> Source | UnreadableError:
     )
 
 
+def _printable(path: str) -> str:
+    """Spell bytes that are no UTF-8, which file names may hold, by their numbers."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _unique_names(paths: list[str]) -> list[str]:
     """Name each path by its last folder and file name; by more where two would be alike.
 
     The last folder is part of the name because cameras restart their numbering: ``day1/0001.png``
     and ``day2/0001.png`` must not be taken for one image when a collection is appended to.
     """
-    parts = [Path(path).parts for path in paths]
+    parts = [Path(_printable(path)).parts for path in paths]
     distinct = len(set(parts))
     longest = max(len(each) for each in parts)
     for depth in range(2, longest + 1):

@@ -115,7 +115,12 @@ def pick(names: list[str], inner: str, what: str) -> str:
 
 
 def _open_npy(path: str) -> Image:
-    array: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "mmap length" in str(error):
+            raise UnreadableError("is cut short: its header promises more") from error
+        raise
     return array
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from pixtally.readers.arrays import channel_axis, found_in_array, images_of, pick
 from pixtally.readers.base import Found, Image, Reader, UnreadableError, need
@@ -71,7 +72,10 @@ class _Section:
         self.dtype = np.asarray(self.section[first]).dtype
 
     def __getitem__(self, key: Any) -> Image:
-        return np.asarray(self.section[key])
+        try:
+            return np.asarray(self.section[key])
+        except ValueError as error:
+            raise UnreadableError("is cut short: its header promises more") from error
 
 
 def read_fits(path: str, inner: str, start: int, stop: int) -> Iterator[Image | UnreadableError]:
@@ -94,14 +98,14 @@ def _channel_by_name(variable: Any) -> int | None:
 
 
 def _open_zarr(path: str) -> Any:
-    return need("xarray", "zarr").open_dataset(path, engine="zarr", chunks=None, consolidated=False)
+    return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)
 
 
 def _open_netcdf(path: str) -> Any:
     for module, engine in (("h5netcdf", "h5netcdf"), ("netCDF4", "netcdf4")):
         with contextlib.suppress(ImportError):
             import_module(module)
-            return need("xarray", "hdf5").open_dataset(path, engine=engine, chunks=None)
+            return xr.open_dataset(path, engine=engine, chunks=None)
     return need("h5netcdf", "hdf5")
 
 

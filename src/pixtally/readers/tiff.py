@@ -8,8 +8,9 @@ the stored values are kept, as tifffile does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -18,6 +19,10 @@ from PIL import Image as Pillow
 from pixtally.readers.base import Found, Image, Reader, UnreadableError
 from pixtally.readers.raster import to_array
 
+# tifffile tells the terminal about damaged tags; what matters of it is in our one line.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+ORDER: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 MAX_PIXELS = 178_956_970
 """The size at which pillow refuses an image as a decompression bomb; the same here."""
 
@@ -25,8 +30,18 @@ MAX_PIXELS = 178_956_970
 def scan(path: str, inner: str) -> Found:
     """Count the pages."""
     with tifffile.TiffFile(path) as file:
-        images = _images_in_single_page(file) or len(file.pages)
+        images = _images_in_single_page(file) or len(file.pages) + _is_cut_short(file)
     return Found(images, numbered=images > 1)
+
+
+def _is_cut_short(file: Any) -> bool:
+    """Tell whether the last page that can be found points to another one.
+
+    tifffile passes over that silently; here it counts as one more image, which cannot be read.
+    """
+    size = 8 if file.is_bigtiff else 4
+    file.filehandle.seek(file.pages.next_page_offset)
+    return int.from_bytes(file.filehandle.read(size), ORDER[file.byteorder]) != 0
 
 
 def read(path: str, inner: str, start: int, stop: int) -> Iterator[Image | UnreadableError]:
@@ -59,14 +74,15 @@ def _contiguous(file: Any) -> Image:
 def _page(file: Any, index: int, path: str) -> Image:
     page = file.pages[index]
     page = page.aspage() if hasattr(page, "aspage") else page
-    if page.size > MAX_PIXELS * 4:
-        raise UnreadableError(f"has {page.size} samples, more than the decompression-bomb limit")
+    pixels = page.imagewidth * page.imagelength * page.imagedepth
+    if pixels > MAX_PIXELS:
+        raise UnreadableError(f"has {pixels} pixels, more than the decompression-bomb limit")
     try:
         image: Image = page.asarray(maxworkers=1)
-    except Exception:
-        if fallback := _pillow(path, index):
-            return fallback[0]
-        raise
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        return _by_pillow(path, index, str(error))
     if image.dtype == bool:
         return image.astype(np.uint8) * np.uint8(255)
     return _channels_last(image, page.axes)
@@ -76,14 +92,14 @@ def _channels_last(image: Image, axes: str) -> Image:
     return np.moveaxis(image, axes.index("S"), -1) if "S" in axes else image
 
 
-def _pillow(path: str, index: int) -> tuple[Image] | None:
-    """Decode the page by pillow; None where it cannot read it either."""
+def _by_pillow(path: str, index: int, lacking: str) -> Image:
+    """Decode a page in a compression that tifffile has only with its optional package."""
     try:
         with Pillow.open(path) as file:
             file.seek(index)
-            return (to_array(file),)
-    except Exception:
-        return None
+            return to_array(file)
+    except Exception as error:
+        raise UnreadableError(f"cannot be read: {lacking}: pip install imagecodecs") from error
 
 
 TIFF = Reader("TIFF", (".tif", ".tiff", ".btf", ".tf8"), scan, read)
