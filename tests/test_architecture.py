@@ -12,16 +12,18 @@ import pixtally
 PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
-    {"_version", "errors"},
+    {"_version", "errors", "sizes"},
     {"axis", "kernels"},
     {"schema", "plan", "layout"},
     {"history"},
+    {"windows"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
     {"histogram", "merge", "answers"},
     {"progress", "zarr_io", "display", "demo", "readers"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},
+    {"collection"},
     {"store"},
     {"ingest", "tally_job", "write_images"},
     {"write"},
@@ -40,7 +42,7 @@ ONLY_IN = {
     "matplotlib": {"display"},
     "yaml": {"pipeline", "spec", "cluster", "cli"},
     "dask": {
-        *("blocks", "reduce", "operands", "tiles", "histogram", "answers"),
+        *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("jobs", "store", "cluster", "pipeline", "write", "verify"),
     },
 }

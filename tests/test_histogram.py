@@ -14,7 +14,8 @@ import pixtally as pt
 from pixtally import PixtallyError, plan
 from pixtally.axis import FLOWS, make_axis
 from pixtally.histogram import finite_range, prepare
-from pixtally.plan import GiB, Resources
+from pixtally.plan import Resources
+from pixtally.sizes import GiB
 
 
 def reference(images, axis, mask=None, weights=None):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pixtally import PixtallyError
 from pixtally.histogram import lazy_tallies, prepare
-from pixtally.plan import GiB, Resources, Work, grid, plan_histogram, plan_text
+from pixtally.plan import Resources, Work, grid, plan_histogram, plan_text
+from pixtally.sizes import GiB
 
 TWO = Resources(workers=2, threads=1, memory=8 * GiB)
 

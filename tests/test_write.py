@@ -17,8 +17,10 @@ import xarray as xr
 import pixtally as pt
 from pixtally import PixtallyError, plan, tally_job
 from pixtally.jobs import partial_path
-from pixtally.plan import GiB, Resources
+from pixtally.plan import Resources
+from pixtally.sizes import GiB
 from pixtally.verify import verify_store
+from pixtally.windows import pick, stored_array
 from pixtally.zarr_io import create_array, open_array
 
 
@@ -234,10 +236,17 @@ class TestAppend:
         assert hist.attrs["history"].count("\n") >= 2
         assert verify_store(tmp_path / "hist.zarr")[0] == []
 
+    def test_picked_images_are_still_read_from_the_store(self, store):
+        lazy, images = store
+        rows = np.array([0, 1, 2, 7, 9, 10])
+        picked = pick(lazy.data, 0, rows)
+        assert stored_array(picked) is not None
+        np.testing.assert_array_equal(picked, images[rows])
+
     @pytest.mark.usefixtures("many_tiles")
     def test_interrupted_never_counts_twice(self, store, tmp_path, monkeypatch):
         lazy, images = store
-        pt.write_histogram(lazy[:30], tmp_path / "hist.zarr")
+        pt.write_histogram(lazy.isel(image=slice(0, 30)), tmp_path / "hist.zarr")
         first = files_of(tmp_path / "hist.zarr")
         real, calls = tally_job.count_tile, []
 

@@ -16,8 +16,10 @@ from typing import Any, Protocol
 import dask
 import dask.array as da
 import numpy as np
-from dask._task_spec import DataNode, TaskRef, convert_legacy_graph
+from dask._task_spec import DataNode, convert_legacy_graph
 from numpy.typing import NDArray
+
+from pixtally.windows import encoded_chunks, stored_array
 
 Tile = tuple[slice, ...]
 Graph = dict[Hashable, Any]
@@ -190,7 +192,7 @@ class Source:
     @property
     def chunks(self) -> tuple[int, ...]:
         """Return the largest chunk that is decoded or computed at a time, images first."""
-        stored = getattr(self.stored, "chunks", None) or _encoded_chunks(self.stored)
+        stored = getattr(self.stored, "chunks", None) or encoded_chunks(self.stored)
         if self.stored is not None and stored is not None:
             rest = (*stored[: self.axis], *stored[self.axis + 1 :])
             return (int(stored[self.axis]), *(int(c) for c in rest))
@@ -217,44 +219,6 @@ class Source:
                 needed[key] = self._graph[key]
                 todo.extend(self._graph[key].dependencies)
         return needed
-
-
-def stored_array(array: da.Array) -> Any | None:
-    """Return what a Dask array is a mere window on, or None when anything is computed.
-
-    Recognised are the graphs of `dask.array.from_array` with or without inlining, which is also
-    what `xarray.open_zarr` builds.
-    """
-    layers = array.__dask_graph__().layers
-    if len(layers) > 2 or array.name not in layers:
-        return None
-    tasks = dict(layers[array.name])
-    task = convert_legacy_graph(tasks).get(next(iter(tasks), None))
-    function = getattr(getattr(task, "func", None), "__name__", "")
-    if function not in ("getter", "getter_nofancy", "getter_inline"):
-        return None
-    target = task.args[0]
-    if isinstance(target, TaskRef):
-        others = [dict(layer) for name, layer in layers.items() if name != array.name]
-        target = others[0].get(target.key) if others else None
-    if isinstance(target, DataNode):
-        target = target.value
-    whole = getattr(target, "shape", None) == array.shape
-    whole = whole and getattr(target, "dtype", None) == array.dtype
-    return target if whole and not isinstance(target, np.ndarray) else None
-
-
-def _encoded_chunks(stored: Any) -> tuple[int, ...] | None:
-    """Return the chunks of a Zarr array inside xarray's lazy wrappers."""
-    for _ in range(8):
-        if stored is None:
-            return None
-        if hasattr(stored, "get_array"):
-            stored = stored.get_array()
-        if isinstance(getattr(stored, "chunks", None), tuple):
-            return tuple(stored.chunks)
-        stored = getattr(stored, "array", None)
-    return None
 
 
 def _flat_keys(array: da.Array) -> list[Hashable]:

@@ -9,7 +9,7 @@ from typing import Any
 from pixtally import schema
 from pixtally.errors import PixtallyError
 from pixtally.jobs import RECORDS, partial_path, read_records
-from pixtally.plan import size_text
+from pixtally.sizes import size_text
 from pixtally.store import open_histogram, open_images
 
 

@@ -12,8 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from pixtally.blocks import PerImage, Source, Still
 from pixtally.errors import PixtallyError
-from pixtally.plan import MiB
 from pixtally.schema import as_text
+from pixtally.sizes import MiB
 
 NUMPY_CHUNK = 16 * MiB
 

@@ -10,9 +10,7 @@ from itertools import product
 from typing import Any
 
 from pixtally.errors import PixtallyError
-
-MiB = 2**20
-GiB = 2**30
+from pixtally.sizes import MiB, size_text
 
 PROCESS_BYTES = 350 * MiB
 """A worker with the libraries loaded and the kernels compiled, before any image is read."""
@@ -403,12 +401,3 @@ def plan_text(plan: Plan, resources: Resources) -> str:
 
 def _times(sizes: tuple[int, ...]) -> str:
     return "×".join(map(str, sizes))
-
-
-def size_text(size: float) -> str:
-    """Return a number of bytes as people write it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

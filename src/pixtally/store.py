@@ -13,7 +13,7 @@ import xarray as xr
 from pixtally import schema
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path
-from pixtally.plan import MiB
+from pixtally.sizes import MiB
 from pixtally.zarr_io import StoredArray
 
 FRAME_BLOCK = 160 * MiB

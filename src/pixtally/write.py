@@ -23,6 +23,7 @@ from pixtally.operands import ArrayLike, as_images, image_ids
 from pixtally.plan import Resources
 from pixtally.store import open_histogram
 from pixtally.tally_job import run_job
+from pixtally.windows import pick
 
 log = logging.getLogger("pixtally")
 
@@ -173,7 +174,12 @@ def _not_counted(
     chosen = np.flatnonzero(fresh)
     if isinstance(mask, xr.DataArray) and dim in mask.dims:
         mask = mask.isel({dim: chosen})
-    return (images if fresh.all() else images.isel({dim: chosen})), mask
+    if fresh.all():
+        return images, mask
+    new = images.isel({dim: chosen})
+    if images.chunks is not None:
+        new = new.copy(data=pick(images.data, images.get_axis_num(dim), chosen))
+    return new, mask
 
 
 def _check_same_pixels(old: xr.Dataset, tally: Tally, path: Any) -> None:

@@ -1,0 +1,113 @@
+"""Dask arrays that are mere windows on stored data: recognised, and narrowed to some images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask._task_spec import DataNode, TaskRef, convert_legacy_graph
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+
+def stored_array(array: da.Array) -> Any | None:
+    """Return what a Dask array is a mere window on, or None when anything is computed.
+
+    Recognised are the graphs of `dask.array.from_array` with or without inlining, which is also
+    what `xarray.open_zarr` builds.
+    """
+    layers = array.__dask_graph__().layers
+    if len(layers) > 2 or array.name not in layers:
+        return None
+    tasks = dict(layers[array.name])
+    task = convert_legacy_graph(tasks).get(next(iter(tasks), None))
+    function = getattr(getattr(task, "func", None), "__name__", "")
+    if function not in ("getter", "getter_nofancy", "getter_inline"):
+        return None
+    target = task.args[0]
+    if isinstance(target, TaskRef):
+        others = [dict(layer) for name, layer in layers.items() if name != array.name]
+        target = others[0].get(target.key) if others else None
+    if isinstance(target, DataNode):
+        target = target.value
+    whole = getattr(target, "shape", None) == array.shape
+    whole = whole and getattr(target, "dtype", None) == array.dtype
+    return target if whole and not isinstance(target, np.ndarray) else None
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Some images of a stored array, in rising order, still read straight from the store.
+
+    Attributes
+    ----------
+    array : array_like
+        Stored samples.
+    axis : int
+        Dimension of the images.
+    rows : ndarray of int
+        The images.
+    """
+
+    array: Any
+    axis: int
+    rows: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape with the picked images only."""
+        whole = self.array.shape
+        return (*whole[: self.axis], len(self.rows), *whole[self.axis + 1 :])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the samples."""
+        found: np.dtype[Any] = np.dtype(self.array.dtype)
+        return found
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Chunks of the store."""
+        return encoded_chunks(self.array)
+
+    def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        rows = self.rows[index[self.axis]]
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        before, after = index[: self.axis], index[self.axis + 1 :]
+        blocks = [
+            np.asarray(self.array[(*before, slice(run[0], run[-1] + 1), *after)]) for run in runs
+        ]
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=self.axis)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return ("pixtally.Picked", tokenize(self.array, self.axis, self.rows))
+
+
+def pick(array: da.Array, axis: int, rows: NDArray[np.intp]) -> da.Array:
+    """Return some images of an array; of a stored one so that it is still read directly."""
+    stored = stored_array(array)
+    if stored is None:
+        return da.take(array, rows, axis=axis)
+    picked = Picked(stored, axis, rows)
+    largest = tuple(max(sizes) for sizes in array.chunks)
+    return da.from_array(picked, chunks=largest, inline_array=True)
+
+
+def encoded_chunks(stored: Any) -> tuple[int, ...] | None:
+    """Return the chunks of a Zarr array inside xarray's lazy wrappers."""
+    for _ in range(8):
+        if stored is None:
+            return None
+        if hasattr(stored, "get_array"):
+            stored = stored.get_array()
+        if isinstance(getattr(stored, "chunks", None), tuple):
+            return tuple(stored.chunks)
+        stored = getattr(stored, "array", None)
+    return None
