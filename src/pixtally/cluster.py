@@ -180,6 +180,12 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
     from distributed import Client
 
     if block.class_ is None:
+        if block.scheduler_file and not Path(block.scheduler_file).exists():
+            # Dask would wait for the file to appear, without a word.
+            raise PixtallyError(
+                f"no scheduler answers at {block.scheduler_file} (no such file); start one with "
+                "'dask scheduler --scheduler-file ...'"
+            )
         address = {"address": block.address} if block.address else {}
         file = {"scheduler_file": block.scheduler_file} if block.scheduler_file else {}
         with _connected(Client, **address, **file) as client:

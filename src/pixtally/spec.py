@@ -205,12 +205,12 @@ def _change(content: Any, name: str, value: Any) -> None:
 
 def _child(place: Any, part: str, name: str) -> Any:
     if isinstance(place, list):
-        named = [s for s in place if isinstance(s, dict) and part in s]
+        place[:] = [{s: {}} if isinstance(s, str) else s for s in place]
         if part.isdigit() and int(part) < len(place):
-            return place[int(part)]
-        if not named:
+            part = next(iter(place[int(part)]), part)
+        place = next((s for s in place if isinstance(s, dict) and part in s), None)
+        if place is None:
             raise PixtallyError(f"--set {name}: there is no step {part!r} in the pipeline")
-        place = named[0]
     if not isinstance(place, dict):
         raise PixtallyError(f"--set {name}: {part!r} is no group of fields")
     if place.get(part) is None:

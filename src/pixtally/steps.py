@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal, TypeVar
 
 import xarray as xr
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pixtally import answers
+from pixtally.axis import make_axis
 
 
 class Step(BaseModel):
@@ -84,6 +85,14 @@ class PixelHistogram(Step):
     bins: int | list[float] | None = Field(None, description="Number of bins, or their edges.")
     range: tuple[float, float] | None = Field(None, description="Outermost edges.")
     closed: Literal["left", "right"] = Field("left", description="Closed side of a bin.")
+
+    @model_validator(mode="after")
+    def _sound(self) -> PixelHistogram:
+        """Refuse what no images could make right, before any is read."""
+        if isinstance(self.bins, list) or self.range is not None or self.bins is not None:
+            span = self.range or (None if isinstance(self.bins, list) else (0, 1))
+            make_axis("f8", 1 if self.bins is None else self.bins, span, self.closed)
+        return self
 
 
 @register
