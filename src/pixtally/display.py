@@ -37,6 +37,15 @@ def as_bytes(image: NDArray[Any], low: float | None = None, high: float | None =
     return np.clip(np.rint(np.nan_to_num(scaled, nan=0.0)), 0, 255).astype(np.uint8)
 
 
+def robust_span(image: NDArray[Any]) -> tuple[float, float]:
+    """Return the quantiles 0.001 and 0.999 of the finite values of an image; 0…1 without any."""
+    finite = np.asarray(image)[np.isfinite(image)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.quantile(finite, [0.001, 0.999])
+    return float(low), float(high)
+
+
 def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -> Path:
     """Write an image of (y, x) or (channel, y, x) as PNG.
 
@@ -47,7 +56,8 @@ def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -
     path : path
         The file.
     span : (float, float), optional
-        What becomes black and white; by default the finite minimum and maximum.
+        What becomes black and white; by default the quantiles 0.001 and 0.999 of the finite
+        values, so that a few hot pixels do not darken the rest.
 
     Raises
     ------
@@ -57,7 +67,7 @@ def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -
     import imageio.v3 as iio
 
     picture = image.transpose(..., "channel") if "channel" in image.dims else image
-    scaled = as_bytes(picture.values, *(span or (None, None)))
+    scaled = as_bytes(picture.values, *(span or robust_span(picture.values)))
     if scaled.ndim == 3 and scaled.shape[-1] == 1:
         scaled = scaled[..., 0]
     if scaled.ndim not in (2, 3) or (scaled.ndim == 3 and scaled.shape[-1] not in (3, 4)):

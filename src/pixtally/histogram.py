@@ -86,6 +86,7 @@ class Tally:
             images=span,
             shape=tuple(s.stop - s.start for s in tile),
             axis=self.axis,
+            sample_dtype=self.source.array.dtype,
             dtype=schema.counter_dtype(span[1] - span[0], self.weighted),
             batch=self.plan.batch,
         )

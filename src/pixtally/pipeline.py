@@ -332,8 +332,7 @@ def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in statistics.data_vars.items():
         if "quantile" in image.dims:
-            finite = image.values[np.isfinite(image.values)]
-            span = (finite.min(), finite.max()) if finite.size else None
+            span = display.robust_span(image.values)
             for q in image["quantile"].values:
                 display.save_png(image.sel(quantile=q), folder / f"quantile-{q:g}.png", span)
         else:

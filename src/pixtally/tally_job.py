@@ -20,7 +20,7 @@ from pixtally.histogram import Tally
 from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json, write_record
 from pixtally.plan import Plan, grid
 from pixtally.progress import stage
-from pixtally.tiles import TileTask, count_tile
+from pixtally.tiles import TileTask, count_tile, warm_up
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
 PARTS = f"{RECORDS}/parts"
@@ -131,6 +131,9 @@ def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None
             )
             needed |= inputs
     values = shared_values(tally.input_graph(needed), needed)
+    if units:
+        with stage("compiling (once)", progress):
+            warm_up(units[0][0])
     function = _write_tile if whole else _write_part
     with stage("counting", progress) as advance:
         for _ in run_units(function, units, advance=advance, inputs=values):

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixtally.axis import BinAxis, SlotRule
-from pixtally.blocks import Reader
-from pixtally.kernels.counts import count_block, weigh_block
+from pixtally.blocks import FixedReader, Reader, StoredReader
+from pixtally.kernels.counts import WIDEST_TABLE, count_block, weigh_block
 from pixtally.kernels.slots import as_unsigned, find_slots
 
 
@@ -27,6 +27,7 @@ class TileTask:
     images: tuple[int, int]
     shape: tuple[int, ...]
     axis: BinAxis
+    sample_dtype: np.dtype[Any]
     dtype: np.dtype[Any]
     batch: int
 
@@ -72,6 +73,31 @@ def count_tile(task: TileTask, inputs: Mapping[Hashable, Any] | None = None) -> 
     if waiting:
         _count_batch(task, waiting, counts)
     return counts.reshape(*task.shape, task.axis.slots)
+
+
+def warm_up(task: TileTask) -> None:
+    """Compile the kernels that a task will use, on a few zeros.
+
+    Done once before workers begin, so that they find the kernels in numba's cache rather than
+    compile them all at the same time.
+    """
+    images = 8 + min(task.axis.slots, WIDEST_TABLE) // 8
+    zeros = np.zeros((images, 8), task.sample_dtype)
+    pixels = (slice(0, 8),)
+    mask = FixedReader(np.zeros(8, np.bool_)) if task.mask is not None else None
+    weights = FixedReader(np.zeros(8)) if task.weights is not None else None
+    small = TileTask(
+        samples=StoredReader(zeros, pixels),
+        mask=mask,
+        weights=weights,
+        images=(0, images),
+        shape=(8,),
+        axis=task.axis,
+        sample_dtype=task.sample_dtype,
+        dtype=task.dtype,
+        batch=images,
+    )
+    count_tile(small)
 
 
 def _count_batch(
