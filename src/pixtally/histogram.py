@@ -197,6 +197,7 @@ def pixel_histogram(
         weights=weights,
         dim=dim,
         resources=resources,
+        lazy=True,
     )
     return tally.label(lazy_tallies(tally))
 
@@ -213,10 +214,12 @@ def prepare(
     resources: Resources | None = None,
     axis: BinAxis | None = None,
     counted: int = 0,
+    lazy: bool = False,
 ) -> Tally:
     """Validate the arguments of `pixel_histogram`, find the range and make the plan.
 
-    With an `axis` bins and range are decided already; `counted` images will be added to these.
+    With an `axis` bins and range are decided already; `counted` images will be added to these;
+    `lazy` plans for a graph rather than a job.
     """
     images = as_images(images, dim)
     samples = dask_samples(images, dim)
@@ -232,7 +235,7 @@ def prepare(
     if not direct:
         source.stored = None
         masking, weighing = on_chunks(masking, source), on_chunks(weighing, source)
-    work = _work(source, axis, masking, weighing, counted)
+    work = _work(source, axis, masking, weighing, counted, lazy)
     plan = plan_histogram(work, resources or Resources.local())
     ids, _ = image_ids(images, dim)
     return Tally(images, dim, axis, plan, source, masking, weighing, ids, counted)
@@ -276,6 +279,7 @@ def _work(
     mask: Operand | None,
     weights: Operand | None,
     counted: int,
+    lazy: bool,
 ) -> Work:
     samples = source.array
     tabled = axis.rule(samples.dtype).table is not None
@@ -292,6 +296,7 @@ def _work(
         mask_bytes=1 if mask is not None else 0,
         weight_bytes=8 if weights is not None and not isinstance(weights, PerImage) else 0,
         streamed=source.stored is not None,
+        lazy=lazy,
     )
 
 

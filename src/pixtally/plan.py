@@ -27,6 +27,9 @@ WIDE_BLOCK_BYTES = 256 * MiB
 LEAST_COUNTERS = 4 * MiB
 """Tiles with smaller counters are joined while there are plenty of tiles."""
 
+SPLIT_EVERY = 4
+"""Partial results added by one task: few, because all of them are in memory at once."""
+
 LEAST_SEGMENT = 4 * MiB
 """Images of a tile are split among tasks only if each part is at least so large."""
 
@@ -87,6 +90,8 @@ class Work:
         Bytes a sample that finding slots, a mask and weights take beside the samples.
     streamed : bool
         Any range of images can be read from the store; else whole chunks are computed.
+    lazy : bool
+        Segments are added in memory, as in a graph; a job adds them on disk.
     """
 
     shape: tuple[int, ...]
@@ -98,6 +103,7 @@ class Work:
     mask_bytes: int = 0
     weight_bytes: int = 0
     streamed: bool = True
+    lazy: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ def plan_histogram(work: Work, resources: Resources) -> Plan:
         inner, shard = _stored_chunks(work, tile)
         segment_edges = _segments(work, tile, resources)
         batch = min(batch, segment_edges[1])
-        terms = _memory_terms(work, tile, batch, shard)
+        terms = _memory_terms(work, tile, batch, shard, len(segment_edges) - 1)
         if sum(terms.values()) <= budget:
             break
         smaller = _halved(tile)
@@ -300,7 +306,7 @@ def _divisor(size: int, most: int) -> int:
 
 
 def _memory_terms(
-    work: Work, tile: tuple[int, ...], batch: int, shard: tuple[int, ...]
+    work: Work, tile: tuple[int, ...], batch: int, shard: tuple[int, ...], segments: int
 ) -> dict[str, int]:
     """Return what one task holds at its peak, by name."""
     pixels = math.prod(tile)
@@ -317,9 +323,15 @@ def _memory_terms(
         "mask": samples * work.mask_bytes,
         "weights": samples * work.weight_bytes,
         "counters of a tile": pixels * pixel_bytes,
+        "segments being added": pixels * pixel_bytes * _held(segments) if work.lazy else 0,
         "kernel caches": MiB,
         "shard being written": 2 * min(math.prod(shard), pixels) * pixel_bytes,
     }
+
+
+def _held(segments: int) -> int:
+    """Return how many partial results and their sum are in memory where segments are added."""
+    return min(segments, SPLIT_EVERY) + 1 if segments > 1 else 0
 
 
 def _add_up(

@@ -9,8 +9,7 @@ import numpy as np
 from dask._task_spec import List, Task, TaskRef
 from numpy.typing import DTypeLike, NDArray
 
-SPLIT_EVERY = 4
-"""Partials added by one task: few, because all of them are in memory at once."""
+from pixtally.plan import SPLIT_EVERY
 
 Graph = dict[Hashable, Any]
 
