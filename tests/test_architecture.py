@@ -12,7 +12,7 @@ import pixtally
 PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
-    {"_version", "errors", "sizes"},
+    {"_version", "errors", "sizes", "_lazy"},
     {"axis", "kernels"},
     {"schema", "plan", "layout"},
     {"history"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,3 +171,30 @@ def test_a_plan_that_does_not_fit_is_refused(call, tmp_path):
     result = call("plan", "big.yaml", "--cluster", "small.yaml", code=1)
     assert "needs" in result.stderr
     assert "500.0 MiB" in result.stderr
+
+
+def python(code):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, pixtally.cli; print([m for m in sys.modules if '.' not in m])"
+    loaded = python(code)
+    for heavy in ("numpy", "xarray", "dask", "numba", "zarr", "matplotlib", "distributed"):
+        assert f"'{heavy}'" not in loaded
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pixtally, xarray as xr; print(hasattr(xr.Dataset, 'tally'))",
+        "import xarray as xr, pixtally; print(hasattr(xr.Dataset, 'tally'))",
+        "import pixtally as pt, pixtally.pipeline; print(callable(pt.ingest) is callable(pt.cluster))",
+        "import pixtally as pt; print(all(getattr(pt, n) is not None for n in pt.__all__))",
+        "import pixtally as pt; print(not hasattr(pt, 'nonsense') and 'ingest' in dir(pt))",
+    ],
+)
+def test_names_are_there_when_they_are_used(code):
+    assert python(code) == "True"

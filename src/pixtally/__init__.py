@@ -1,16 +1,20 @@
 """pixtally: what every pixel does over a huge collection of images."""
 
-from pixtally import accessor as accessor
+from typing import TYPE_CHECKING
+
+from pixtally._lazy import make_lazy
 from pixtally._version import __version__
-from pixtally.cluster import cluster
 from pixtally.errors import PixtallyError
-from pixtally.histogram import pixel_histogram
-from pixtally.ingest import Ingested, ingest, ingest_images
-from pixtally.merge import merge_histograms
-from pixtally.pipeline import Pipeline
-from pixtally.store import open_histogram, open_images
-from pixtally.write import append_images, write_histogram
-from pixtally.write_images import write_images
+
+if TYPE_CHECKING:
+    from pixtally.cluster import cluster
+    from pixtally.histogram import pixel_histogram
+    from pixtally.ingest import Ingested, ingest, ingest_images
+    from pixtally.merge import merge_histograms
+    from pixtally.pipeline import Pipeline
+    from pixtally.store import open_histogram, open_images
+    from pixtally.write import append_images, write_histogram
+    from pixtally.write_images import write_images
 
 __all__ = [
     "Ingested",
@@ -28,3 +32,22 @@ __all__ = [
     "write_histogram",
     "write_images",
 ]
+
+make_lazy(
+    __name__,
+    {
+        "Ingested": "ingest",
+        "Pipeline": "pipeline",
+        "append_images": "write",
+        "cluster": "cluster",
+        "ingest": "ingest",
+        "ingest_images": "ingest",
+        "merge_histograms": "merge",
+        "open_histogram": "store",
+        "open_images": "store",
+        "pixel_histogram": "histogram",
+        "write_histogram": "write",
+        "write_images": "write_images",
+    },
+    accessor="pixtally.accessor",
+)
