@@ -11,7 +11,7 @@ from scipy.interpolate import griddata
 
 from pixtally.kernels.delaunay import linear_values
 from pixtally.kernels.fill import METHODS, fill_image, median_over_images, round_to
-from pixtally.kernels.harmonic import solve_harmonic
+from pixtally.kernels.harmonic import harmonic_values
 from pixtally.kernels.nearest import nearest_sources
 
 
@@ -66,6 +66,12 @@ def test_nearest_sources_of_any_mask(invalid):
         assert np.array_equal(squared, np.rint(expected))
 
 
+def solve(values, invalid):
+    places, found = harmonic_values(values, invalid)
+    assert np.array_equal(places, np.flatnonzero(invalid))
+    values.flat[places] = found
+
+
 def laplace_residual(values, invalid):
     """Largest difference between a hole and the mean of its existing neighbours."""
     padded, inside = np.pad(values, 1), np.pad(np.ones(values.shape), 1)
@@ -82,7 +88,7 @@ def test_harmonic_solves_laplace(name):
     rng = np.random.default_rng(1)
     image = rng.normal(size=invalid.shape) * 1e4 + 3e5
     values = np.where(invalid, np.nan, image)
-    solve_harmonic(values, invalid)
+    solve(values, invalid)
     assert np.array_equal(values[~invalid], image[~invalid])
     span = max(np.ptp(image[~invalid]), 1e-6)
     assert laplace_residual(values, invalid) <= 1e-6 * span
@@ -106,7 +112,7 @@ def test_harmonic_equals_a_direct_solver():
                     rhs[k] += image[other]
     expected = spsolve(matrix.tocsr(), rhs)
     values = np.where(invalid, 0, image)
-    solve_harmonic(values, invalid)
+    solve(values, invalid)
     assert np.abs(values[invalid] - expected).max() < 1e-4
 
 

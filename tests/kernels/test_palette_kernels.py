@@ -79,17 +79,6 @@ def test_inversion_finds_the_nearest_of_all_colours(name, kind):
     assert np.array_equal(ambiguous, repeated[nearest])
 
 
-def test_every_colormap_round_trips():
-    for name in list(matplotlib.colormaps):
-        cmap = matplotlib.colormaps[name]
-        table = cmap(np.arange(cmap.N), bytes=True)
-        _, first, back = np.unique(table, axis=0, return_index=True, return_inverse=True)
-        places = np.arange(float(cmap.N))
-        found, distance, _ = invert_colours(table, index_colours(table[:, :3]), places)
-        assert (distance == 0).all()
-        assert np.array_equal(found, first[back.ravel()]), name
-
-
 def test_invalid_far_and_transparent_pixels():
     index = index_colours(np.array([[0, 0, 0], [10, 10, 10]], np.uint8))
     pixels = np.array([[0, 0, 3, 255], [0, 0, 4, 9], [10, 10, 10, 0]], np.uint8)

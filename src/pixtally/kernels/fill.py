@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixtally.kernels.delaunay import linear_values
-from pixtally.kernels.harmonic import solve_harmonic
+from pixtally.kernels.harmonic import harmonic_values
 from pixtally.kernels.nearest import nearest_sources
 
 Image = npt.NDArray[Any]
@@ -32,10 +32,7 @@ def _linear(image: Image, invalid: Mask) -> tuple[Places, Image]:
 
 
 def _harmonic(image: Image, invalid: Mask) -> tuple[Places, Image]:
-    values = image.astype(np.float64)
-    solve_harmonic(values, invalid)
-    holes = np.flatnonzero(invalid)
-    return holes, values.reshape(-1)[holes]
+    return harmonic_values(image.astype(np.float64, copy=False), invalid)
 
 
 def _median(image: Image, invalid: Mask) -> tuple[Places, Image]:

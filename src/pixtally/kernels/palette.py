@@ -71,10 +71,11 @@ def _cell_reach(colours, low, width, nearest):
 
 
 @numba.njit(nogil=True, cache=True)
-def _list_cells(colours, scale, bits, starts, candidates):
-    """Count (with no room in ``candidates``) or write the candidates of every cell."""
+def _list_cells(colours, scale, bits):
+    """Write the candidates of every cell one after the other; return where each begins."""
     side = 1 << bits
     width = (256.0 if scale == 255.0 else 1.0) / side
+    starts, candidates = np.empty(side**3 + 1, np.int32), np.empty(2 * side**3, np.int32)
     nearest, low = np.empty(len(colours)), np.empty(3)
     n = 0
     for cell in range(side**3):
@@ -83,13 +84,13 @@ def _list_cells(colours, scale, bits, starts, candidates):
         low[2] = (cell & (side - 1)) * width
         reach = _cell_reach(colours, low, width, nearest)
         starts[cell] = n
+        while n + len(colours) > len(candidates):
+            candidates = np.append(candidates, np.empty_like(candidates))
         for k in range(len(colours)):
-            if nearest[k] <= reach:
-                if len(candidates):
-                    candidates[n] = k
-                n += 1
+            candidates[n] = k  # kept only if the next one does not overwrite it
+            n += nearest[k] <= reach
     starts[side**3] = n
-    return n
+    return starts, candidates[:n].copy()
 
 
 def index_colours(colours: npt.NDArray[Any]) -> ColourIndex:
@@ -118,10 +119,7 @@ def index_colours(colours: npt.NDArray[Any]) -> ColourIndex:
     bits = 5
     while bits > 1 and len(table) << (3 * bits) > CELL_WORK:
         bits -= 1
-    starts = np.empty((1 << 3 * bits) + 1, np.int32)
-    n = _list_cells(table, scale, bits, starts, np.empty(0, np.int32))
-    candidates = np.empty(n, np.int32)
-    _list_cells(table, scale, bits, starts, candidates)
+    starts, candidates = _list_cells(table, scale, bits)
     memo = np.zeros(2**24 if is_bytes else 0, np.uint16)
     return ColourIndex(table, count[first.ravel()] > 1, scale, bits, starts, candidates, memo)
 
