@@ -84,10 +84,42 @@ def round_to(values: Image, dtype: np.dtype[Any]) -> Image:
     return values.astype(dtype)
 
 
-def _too_far(invalid: Mask, max_distance: float) -> Mask:
-    far = invalid.copy()
-    holes, _, squared = nearest_sources(invalid)
-    far.flat[holes] = squared > max_distance * max_distance
+def unusable_pixels(image: Image, invalid: Mask) -> Mask:
+    """Mark what cannot serve as a source: the invalid pixels, NaN and infinity.
+
+    Parameters
+    ----------
+    image : ndarray
+    invalid : ndarray of bool, of the image's shape
+
+    Returns
+    -------
+    ndarray of bool
+        `invalid` itself where it is enough.
+    """
+    if image.dtype.kind in "fc":
+        finite = np.isfinite(image)
+        if not (finite | invalid).all():
+            return invalid | ~finite
+    return invalid
+
+
+def far_pixels(unusable: Mask, max_distance: float) -> Mask:
+    """Mark the pixels farther than `max_distance` from every usable one.
+
+    Parameters
+    ----------
+    unusable : ndarray of bool, shape (y, x)
+    max_distance : float
+        Pixels.
+
+    Returns
+    -------
+    ndarray of bool, shape (y, x)
+    """
+    far = unusable.copy()
+    holes, _, squared = nearest_sources(unusable)
+    far.reshape(-1)[holes] = squared > max_distance * max_distance
     return far
 
 
@@ -123,16 +155,13 @@ def fill_image(
     >>> fill_image(image, image == 0, "nearest")
     (array([[7, 7, 9]], dtype=uint8), 0)
     """
-    image, unusable = np.ascontiguousarray(image), invalid
-    if image.dtype.kind in "fc":
-        finite = np.isfinite(image)
-        if not (finite | invalid).all():
-            unusable = invalid | ~finite
+    image = np.ascontiguousarray(image)
+    unusable = unusable_pixels(image, invalid)
     asked = int(np.count_nonzero(invalid))
     if not asked or unusable.all():
         return image, asked
     holes, found = METHODS[method](image, unusable)
-    wanted = invalid & ~_too_far(unusable, max_distance) if max_distance < np.inf else invalid
+    wanted = invalid & ~far_pixels(unusable, max_distance) if max_distance < np.inf else invalid
     if wanted is not unusable:
         kept = wanted.reshape(-1)[holes]
         holes, found = holes[kept], found[kept]
