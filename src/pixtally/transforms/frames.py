@@ -42,7 +42,7 @@ def as_frames(images: Any) -> xr.DataArray:
                 f"images has shape {plain.shape}; plain arrays are (y, x), (image, y, x) or "
                 "(image, channel, y, x), wrap others in xarray.DataArray with named dimensions"
             )
-        images = xr.DataArray(plain, dims=dims)
+        images = xr.DataArray(plain, dims=dims, name="images")
     if not {"y", "x"} <= set(images.dims):
         found = ", ".join(map(str, images.dims))
         raise PixtallyError(
