@@ -8,7 +8,11 @@ from pixtally.histogram import pixel_histogram
 from pixtally.ingest import Ingested, ingest, ingest_images
 from pixtally.merge import merge_histograms
 from pixtally.pipeline import Pipeline
+from pixtally.render import contact_sheet, display_limits, render
 from pixtally.store import open_histogram, open_images
+from pixtally.transforms.colormap import apply_colormap, invert_colormap
+from pixtally.transforms.fill import fill
+from pixtally.transforms.translate import translate
 from pixtally.write import append_images, write_histogram
 from pixtally.write_images import write_images
 
@@ -18,13 +22,20 @@ __all__ = [
     "PixtallyError",
     "__version__",
     "append_images",
+    "apply_colormap",
     "cluster",
+    "contact_sheet",
+    "display_limits",
+    "fill",
     "ingest",
     "ingest_images",
+    "invert_colormap",
     "merge_histograms",
     "open_histogram",
     "open_images",
     "pixel_histogram",
+    "render",
+    "translate",
     "write_histogram",
     "write_images",
 ]

@@ -114,7 +114,8 @@ def render(
     Notes
     -----
     In MATLAB's styles colour ``fix((x - low) / (high - low) * m)`` of the ``m`` colours is shown,
-    clipped to the last, and NaN shows as the lower limit. In matplotlib's, NaN is transparent.
+    clipped to the last, and NaN shows as the lower limit. In matplotlib's, NaN is transparent, and
+    colours are cut off to bytes, not rounded: its gray 244/255 is byte 243.
     Images of three channels are colours themselves: bytes as they are, floats clipped to 0…1;
     limits and colormap do not matter.
 
@@ -131,7 +132,8 @@ def render(
     table = colour_table(cmap)
     if style == "matplotlib":
         return _over_white(_as_matplotlib(values, table, low, high))
-    return _over_white(table.bytes[_as_matlab(values, table.size, low, high)])
+    colours = np.floor(table.floats * 255 + 0.5).astype(np.uint8)
+    return _over_white(colours[_as_matlab(values, table.size, low, high)])
 
 
 def _one_image(image: Any) -> NDArray[Any]:
