@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pixtally.colormaps import ColourTable, colour_table
 from pixtally.errors import PixtallyError
 from pixtally.kernels.palette import ColourIndex, apply_table, index_colours, invert_colours
-from pixtally.transforms.frames import real_samples, several
+from pixtally.transforms.frames import on_dask, real_samples, several
 
 CHANNEL = "channel"
 RGBA = ["R", "G", "B", "A"]
@@ -59,7 +59,7 @@ def apply_colormap(values: Any, cmap: Any, *, vmin: float, vmax: float) -> xr.Da
     real_samples(
         values.astype("u1") if values.dtype == bool else values, "a colormap", "convert it"
     )
-    data = _on_dask(values)
+    data = on_dask(values)
     coloured = da.map_blocks(
         apply_table,
         data,
@@ -171,10 +171,6 @@ def _named(values: Any, last: list[str]) -> xr.DataArray:
     return xr.DataArray(plain, dims=[*dims, *last], name="values")
 
 
-def _on_dask(values: xr.DataArray) -> da.Array:
-    return values.data if isinstance(values.data, da.Array) else values.chunk("auto").data
-
-
 def _colours(rgba: Any) -> xr.DataArray:
     """Return pictures with their channels last and in one chunk."""
     pixels = _named(rgba, [CHANNEL])
@@ -185,7 +181,7 @@ def _colours(rgba: Any) -> xr.DataArray:
     if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
         raise PixtallyError(f"rgba is {pixels.dtype}; use uint8, or floats from 0 to 1")
     moved = pixels.transpose(..., CHANNEL)
-    return moved.copy(data=_on_dask(moved)).chunk({CHANNEL: -1})
+    return moved.copy(data=on_dask(moved).rechunk({moved.ndim - 1: -1}))
 
 
 @lru_cache(maxsize=8)

@@ -22,6 +22,7 @@ from pixtally.transforms.frames import (
     as_frames,
     beside_frames,
     fits_dtype,
+    on_dask,
     real_samples,
     several,
     whole_frames,
@@ -211,7 +212,7 @@ def _usual(
     """
     images = images.transpose(*frames.dims)
     axis = images.get_axis_num(dim)
-    data = images.chunk().data if images.chunks is None else images.data
+    data = on_dask(images)
     wanted = {a: -1 if a == axis else "auto" for a in range(images.ndim)}
     tiles = images.copy(data=data.rechunk(wanted, block_size_limit=FRAMES_BYTES))
     beside = None if mask is None else beside_frames(mask, tiles)

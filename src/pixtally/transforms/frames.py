@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dask.array as da
@@ -75,16 +75,26 @@ def whole_frames(images: xr.DataArray) -> xr.DataArray:
     known before it runs, and results do not depend on how the images were cut.
     """
     moved = images.transpose(..., "y", "x")
+    data = on_dask(moved)
     frame = moved.sizes["y"] * moved.sizes["x"] * moved.dtype.itemsize
     room = max(1, FRAMES_BYTES // frame)
-    chunks: dict[Hashable, Any] = {"y": -1, "x": -1}
-    present = moved.chunksizes or dict(zip(moved.dims, ((n,) for n in moved.shape), strict=True))
-    for d in reversed(moved.dims[:-2]):
-        size = max(present[d])
+    chunks: dict[int, int] = {data.ndim - 2: -1, data.ndim - 1: -1}
+    for axis in reversed(range(data.ndim - 2)):
+        size = max(data.chunks[axis])
         if size > room:
-            chunks[d] = room
+            chunks[axis] = room
         room = max(1, room // min(size, room))
-    return moved.chunk(chunks)
+    return moved.copy(data=data.rechunk(chunks))
+
+
+def on_dask(images: xr.DataArray) -> da.Array:
+    """Return the samples on Dask; NumPy becomes chunks of a size that suits Dask.
+
+    ``DataArray.chunk`` would put the labels on Dask, too.
+    """
+    if isinstance(images.data, da.Array):
+        return images.data
+    return da.from_array(np.asarray(images.data), chunks="auto")
 
 
 def several(
