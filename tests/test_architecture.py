@@ -27,12 +27,13 @@ FLOORS = [
     {"store"},
     {"ingest", "tally_job", "write_images"},
     {"write"},
-    {"verify", "describe", "append"},
+    {"verify", "describe", "append", "glance"},
     {"steps"},
     {"repair_steps"},
     {"accessor", "cluster"},
     {"spec"},
     {"pipeline"},
+    {"image_commands"},
     {"cli", "__init__"},
 ]
 """Bottom first; `docs/design.md` says what each is for."""
