@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 MAX_COLOURS = 65535  # the memo keeps 1 + the place in the table in 16 bits
-BLOCK = 16384  # pixels inverted at a time: their working copy stays in the second-level cache
+BLOCK = 16384  # pixels inverted at a time: they stay in the second-level cache
 ALPHA_ONE = np.uint32(1 << 24)  # packed colours below it are transparent
 COLOUR_BITS = np.uint32(ALPHA_ONE - 1)
 CELL_WORK = 2**25  # colours × cells above which the cells are made larger
@@ -154,14 +154,15 @@ def _search(colours, bits, scale, starts, candidates, r, g, b):
 
 
 @numba.njit(nogil=True, cache=True)
-def _look_up(codes, index, places):
-    """Write the place of every colour's nearest; transparent pixels get the place ``n``."""
-    colours, _, scale, bits, starts, candidates, memo = index
+def _look_up(codes, index, packed, values, paired, value, ambiguous):
+    """Write the nearest colour and its value for every colour; say whether any is transparent."""
+    colours, repeated, scale, bits, starts, candidates, memo = index
+    flag_repeated = len(ambiguous) > 0
     transparent = False
     for i in range(len(codes)):
         code = codes[i]
         if code < ALPHA_ONE:
-            places[i] = len(colours)
+            paired[i], value[i] = code, np.nan
             transparent = True
             continue
         code &= COLOUR_BITS
@@ -171,7 +172,10 @@ def _look_up(codes, index, places):
             nearest = _search(colours, bits, scale, starts, candidates, r, g, b)
             place = np.uint16(nearest + 1)
             memo[code] = place
-        places[i] = place - 1
+        k = np.uintp(place) - np.uintp(1)
+        paired[i], value[i] = packed[k], values[k]
+        if flag_repeated:
+            ambiguous[i] = repeated[k]
     return transparent
 
 
@@ -190,39 +194,27 @@ def _measure(codes, paired, distance):
 
 
 @numba.njit(nogil=True, cache=True)
-def _take(places, table, out):
-    for i in range(len(places)):
-        out[i] = table[places[i]]
-
-
-@numba.njit(nogil=True, cache=True)
 def _drop_far(distance, tolerance, value):
     for i in range(len(distance)):
         value[i] = value[i] if distance[i] <= tolerance else np.nan
 
 
 @numba.njit(nogil=True, cache=True)
-def _invert_codes(codes, index, packed, values, repeated, tolerance, value, distance, ambiguous):
+def _invert_codes(codes, index, packed, values, tolerance, value, distance, ambiguous):
     """Invert packed colours block by block."""
-    places, paired = np.empty(BLOCK, np.uint16), np.empty(BLOCK, np.uint32)
-    any_repeated = repeated.any()
+    paired = np.empty(BLOCK, np.uint32)
+    flags = ambiguous if index.repeated.any() else ambiguous[:0]
     for start in range(0, len(codes), BLOCK):
         stop = min(start + BLOCK, len(codes))
-        some, count = codes[start:stop], stop - start
-        transparent = _look_up(some, index, places)
-        _take(places[:count], packed, paired)
-        _measure(some, paired, distance[start:stop])
-        _take(places[:count], values, value[start:stop])
-        if any_repeated:
-            _take(places[:count], repeated, ambiguous[start:stop])
-        else:
-            ambiguous[start:stop] = False
+        some, found, far = codes[start:stop], value[start:stop], distance[start:stop]
+        transparent = _look_up(some, index, packed, values, paired, found, flags[start:stop])
+        _measure(some, paired, far)
         if transparent:
-            for i in range(start, stop):
-                if codes[i] < ALPHA_ONE:
-                    distance[i] = np.nan
+            for i in range(stop - start):
+                if some[i] < ALPHA_ONE:
+                    far[i] = np.nan
         if tolerance < np.inf:
-            _drop_far(distance[start:stop], tolerance, value[start:stop])
+            _drop_far(far, tolerance, found)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -300,14 +292,11 @@ def invert_colours(
     shape = pixels.shape[:-1]
     value = np.empty(shape, np.float64)
     distance = np.empty(shape, np.float32)
-    ambiguous = np.empty(shape, np.bool_)
+    ambiguous = np.zeros(shape, np.bool_)
     out = value.reshape(-1), distance.reshape(-1), ambiguous.reshape(-1)
     if pixels.dtype == np.uint8:
-        table = np.append(index.colours, [[0.0, 0.0, 0.0]], axis=0).astype(np.uint8)
-        packed, slots = _pack(table), np.append(values, np.nan)
-        _invert_codes(
-            _pack(pixels), index, packed, slots, np.append(index.repeated, False), tolerance, *out
-        )
+        packed = _pack(index.colours.astype(np.uint8))
+        _invert_codes(_pack(pixels), index, packed, values, tolerance, *out)
     else:
         flat = np.ascontiguousarray(pixels).reshape(-1, pixels.shape[-1])
         _invert_floats(flat, index, values, tolerance, *out)
