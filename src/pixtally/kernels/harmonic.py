@@ -7,8 +7,9 @@ grids join 2×2 pixels; summing the edges between two such groups keeps the four
 at every level, whatever the outline of the holes.
 
 All levels lie one after the other in flat arrays, and neighbours are indices into them: row
-``k`` of ``neighbours`` and ``weights`` holds the edges left, right, up and down; an absent edge
-has weight 0 and points at the pixel itself.
+``k`` of ``neighbours`` and ``weights`` holds the edges left, right, up and down. Unknowns count
+from 1; an absent edge has weight 0 and points at number 0, whose value is always 0. So the finest
+level, where all other weights are 1, needs none: there ``weights`` is None.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def _assemble(values, invalid, index, places, found, members, level):
     """List the holes, solve the single ones, link the others; return their number and range."""
     neighbours, weights, diagonal, rhs, ys, xs = level
     low, high = np.inf, -np.inf
-    holes, n = 0, 0
+    holes, n = 0, 1
     for y in range(invalid.shape[0]):
         for x in range(invalid.shape[1]):
             if not invalid[y, x]:
@@ -68,7 +69,7 @@ def _assemble(values, invalid, index, places, found, members, level):
                 members[n], ys[n], xs[n] = holes, y, x
                 diagonal[n], rhs[n], index[y, x] = degree, total, n
                 for step in range(4):
-                    neighbours[n, step], weights[n, step] = n, 0.0
+                    neighbours[n, step], weights[n, step] = 0, 0.0
                 if x and invalid[y, x - 1]:
                     _link(n, index[y, x - 1], 0, neighbours, weights)
                 if y and invalid[y - 1, x]:
@@ -78,7 +79,7 @@ def _assemble(values, invalid, index, places, found, members, level):
                     low, high = min(low, mean), max(high, mean)
                 n += 1
             holes += 1
-    return n, low, high
+    return n - 1, low, high
 
 
 @numba.njit(nogil=True, cache=True)
@@ -117,7 +118,7 @@ def _sum_edges(start, stop, end, neighbours, weights, diagonal, parents):
     for k in range(stop, end):
         diagonal[k] = 0.0
         for step in range(4):
-            neighbours[k, step], weights[k, step] = k, 0.0
+            neighbours[k, step], weights[k, step] = 0, 0.0
     for k in range(start, stop):
         group = parents[k]
         diagonal[group] += diagonal[k]
@@ -135,7 +136,7 @@ def _sum_edges(start, stop, end, neighbours, weights, diagonal, parents):
 @numba.njit(nogil=True, cache=True)
 def _coarsen(n, index, neighbours, weights, diagonal, ys, xs, parents, starts):
     """Build the coarse levels after the first; return how many levels there are."""
-    starts[0], starts[1] = 0, n
+    starts[0], starts[1] = 1, n + 1
     height, width = index.shape
     levels = 1
     while levels < MAX_LEVELS:
@@ -155,37 +156,46 @@ def _coarsen(n, index, neighbours, weights, diagonal, ys, xs, parents, starts):
 def _sweep_down(start, stop, neighbours, weights, inverse, b, x):
     """Forward Gauss–Seidel from x = 0: what comes later (right, down) is still zero."""
     for k in range(start, stop):
-        above = weights[k, 2] * x[neighbours[k, 2]]
+        left, above = x[neighbours[k, 0]], x[neighbours[k, 2]]
+        if weights is not None:
+            left *= weights[k, 0]
+            above *= weights[k, 2]
         # The left neighbour is the newest value: it comes last, so that little waits for it.
-        x[k] = (b[k] + above) * inverse[k] + (weights[k, 0] * inverse[k]) * x[neighbours[k, 0]]
+        x[k] = (b[k] + above) * inverse[k] + inverse[k] * left
 
 
 @numba.njit(nogil=True, cache=True)
 def _restrict(start, stop, neighbours, weights, x, parents, b):
     """Sum the residual after `_sweep_down` into the groups: only later pixels still pull."""
     for k in range(start, stop):
-        late = weights[k, 1] * x[neighbours[k, 1]] + weights[k, 3] * x[neighbours[k, 3]]
-        b[parents[k]] += late
+        right, below = x[neighbours[k, 1]], x[neighbours[k, 3]]
+        if weights is not None:
+            right *= weights[k, 1]
+            below *= weights[k, 3]
+        b[parents[k]] += right + below
 
 
 @numba.njit(nogil=True, cache=True)
 def _sweep_up(start, stop, neighbours, weights, inverse, b, x):
     """Backward Gauss–Seidel: the mirror image of `_sweep_down`, so the cycle is symmetric."""
     for k in range(stop - 1, start - 1, -1):
-        known = weights[k, 0] * x[neighbours[k, 0]] + weights[k, 2] * x[neighbours[k, 2]]
-        below = weights[k, 3] * x[neighbours[k, 3]]
-        x[k] = (b[k] + known + below) * inverse[k] + (weights[k, 1] * inverse[k]) * x[
-            neighbours[k, 1]
-        ]
+        left, right = x[neighbours[k, 0]], x[neighbours[k, 1]]
+        above, below = x[neighbours[k, 2]], x[neighbours[k, 3]]
+        if weights is not None:
+            left *= weights[k, 0]
+            right *= weights[k, 1]
+            above *= weights[k, 2]
+            below *= weights[k, 3]
+        x[k] = (b[k] + left + above + below) * inverse[k] + inverse[k] * right
 
 
 @numba.njit(nogil=True, cache=True, fastmath=SUMS)
-def _multiply(n, neighbours, weights, diagonal, x, out):
+def _multiply(n, neighbours, diagonal, x, out):
     """Apply the operator of the finest level to ``x``; return the product of both."""
     product = 0.0
-    for k in range(n):
-        total = weights[k, 0] * x[neighbours[k, 0]] + weights[k, 1] * x[neighbours[k, 1]]
-        total += weights[k, 2] * x[neighbours[k, 2]] + weights[k, 3] * x[neighbours[k, 3]]
+    for k in range(1, n + 1):
+        total = x[neighbours[k, 0]] + x[neighbours[k, 1]]
+        total += x[neighbours[k, 2]] + x[neighbours[k, 3]]
         out[k] = diagonal[k] * x[k] - total
         product += x[k] * out[k]
     return product
@@ -195,10 +205,10 @@ def _multiply(n, neighbours, weights, diagonal, x, out):
 def _turn(n, residual, z, direction, previous):
     """Point the search along ``z``, conjugate to the last one; return residual times ``z``."""
     product = 0.0
-    for k in range(n):
+    for k in range(1, n + 1):
         product += residual[k] * z[k]
     beta = product / previous
-    for k in range(n):
+    for k in range(1, n + 1):
         direction[k] = z[k] + beta * direction[k]
     return product
 
@@ -207,7 +217,7 @@ def _turn(n, residual, z, direction, previous):
 def _advance(n, alpha, direction, step, inverse, x, residual):
     """Take a step; return the largest difference of a pixel from its neighbours' mean."""
     worst = 0.0
-    for k in range(n):
+    for k in range(1, n + 1):
         x[k] += alpha * direction[k]
         residual[k] -= alpha * step[k]
         worst = max(worst, abs(residual[k]) * inverse[k])
@@ -217,27 +227,32 @@ def _advance(n, alpha, direction, step, inverse, x, residual):
 @numba.njit(nogil=True, cache=True)
 def _v_cycle(levels, starts, neighbours, weights, inverse, parents, b, x):
     """Write to ``x`` the symmetric approximate solution for ``b`` (both hold all levels)."""
-    for level in range(levels):
+    _sweep_down(starts[0], starts[1], neighbours, None, inverse, b, x)
+    if levels > 1:
+        b[starts[1] : starts[2]] = 0.0
+        _restrict(starts[0], starts[1], neighbours, None, x, parents, b)
+    for level in range(1, levels):
         start, stop = starts[level], starts[level + 1]
         _sweep_down(start, stop, neighbours, weights, inverse, b, x)
         if level + 1 < levels:
             b[stop : starts[level + 2]] = 0.0
             _restrict(start, stop, neighbours, weights, x, parents, b)
-    for level in range(levels - 1, -1, -1):
+    for level in range(levels - 1, 0, -1):
         start, stop = starts[level], starts[level + 1]
-        if level + 1 < levels:
-            for k in range(start, stop):
-                x[k] += GAIN * x[parents[k]]
         _sweep_up(start, stop, neighbours, weights, inverse, b, x)
+        for k in range(starts[level - 1], start):
+            x[k] += GAIN * x[parents[k]]
+    _sweep_up(starts[0], starts[1], neighbours, None, inverse, b, x)
 
 
 @numba.njit(nogil=True, cache=True)
 def _solve(n, levels, starts, neighbours, weights, diagonal, parents, rhs, x, tolerance):
     """Conjugate gradients on the finest level; ``rhs`` is consumed; return the rounds."""
     size = starts[levels]
-    inverse = 1.0 / diagonal[:size]
-    direction, step, z = np.zeros(n), np.zeros(n), np.zeros(size)
-    _multiply(n, neighbours, weights, diagonal, x, step)
+    inverse = np.zeros(size)
+    inverse[1:] = 1.0 / diagonal[1:size]
+    direction, step, z = np.zeros(n + 1), np.zeros(n + 1), np.zeros(size)
+    _multiply(n, neighbours, diagonal, x, step)
     residual = rhs[:size]
     worst = _advance(n, 1.0, direction, step, inverse, x, residual)
     product = 1.0
@@ -245,7 +260,7 @@ def _solve(n, levels, starts, neighbours, weights, diagonal, parents, rhs, x, to
     while worst > tolerance and rounds < MAX_ROUNDS:
         _v_cycle(levels, starts, neighbours, weights, inverse, parents, residual, z)
         product = _turn(n, residual, z, direction, product)
-        curvature = _multiply(n, neighbours, weights, diagonal, direction, step)
+        curvature = _multiply(n, neighbours, diagonal, direction, step)
         worst = _advance(n, product / curvature, direction, step, inverse, x, residual)
         rounds += 1
     return rounds
@@ -254,8 +269,8 @@ def _solve(n, levels, starts, neighbours, weights, diagonal, parents, rhs, x, to
 @numba.njit(nogil=True, cache=True)
 def _first_guess(n, neighbours, weights, diagonal, rhs, middle):
     """Carry the valid values right and down: a start close to the answer saves rounds."""
-    x = np.zeros(n)  # absent edges read it, times zero
-    for k in range(n):
+    x = np.zeros(n + 1)
+    for k in range(1, n + 1):
         known = diagonal[k] - weights[k, 1] - weights[k, 3]
         early = weights[k, 0] * x[neighbours[k, 0]] + weights[k, 2] * x[neighbours[k, 2]]
         x[k] = (rhs[k] + early) / known if known > 0.0 else middle
@@ -263,14 +278,14 @@ def _first_guess(n, neighbours, weights, diagonal, rhs, middle):
 
 
 @numba.njit(nogil=True, cache=True)
-def _relax(values, invalid, relative, places, found):
-    """Write the place and the value of every hole, in pixel order; return the rounds."""
+def _relax(values, invalid, relative, most, places, found):
+    """Write place and value of every hole, in pixel order; at most ``most`` touch another."""
     index = np.empty(invalid.shape, np.int32)
-    room = 2 * len(found)  # all levels; where groups do not shrink, coarsening stops
+    room = 2 * most + 1  # all levels; where groups do not shrink, coarsening stops
     neighbours, weights = np.empty((room, 4), np.uint32), np.empty((room, 4), np.float32)
     diagonal, rhs = np.empty(room), np.empty(room)
     ys, xs, parents = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.uint32)
-    members = np.empty(len(found), np.uint32)
+    members = np.empty(most + 1, np.uint32)
     level = neighbours, weights, diagonal, rhs, ys, xs
     n, low, high = _assemble(values, invalid, index, places, found, members, level)
     if n == 0:
@@ -281,7 +296,7 @@ def _relax(values, invalid, relative, places, found):
     rounding = 16.0 * 2.2e-16 * max(abs(low), abs(high))
     tolerance = max(relative * (high - low), rounding)
     rounds = _solve(n, levels, starts, neighbours, weights, diagonal, parents, rhs, x, tolerance)
-    for k in range(n):
+    for k in range(1, n + 1):
         found[members[k]] = x[k]
     return rounds
 
@@ -324,5 +339,8 @@ def harmonic_values(
     count = int(np.count_nonzero(invalid))
     places, found = np.empty(count, np.int64), np.empty(count)
     values, invalid = np.ascontiguousarray(values), np.ascontiguousarray(invalid)
-    _relax(values, invalid, TOLERANCE, places, found)
+    # Every pair of holes side by side joins at most two: a bound on the unknowns, cheaply had.
+    beside = np.count_nonzero(invalid[:, 1:] & invalid[:, :-1])
+    above = np.count_nonzero(invalid[1:] & invalid[:-1])
+    _relax(values, invalid, TOLERANCE, min(count, 2 * (beside + above)), places, found)
     return places, found
