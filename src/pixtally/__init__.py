@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from pixtally.ingest import Ingested, ingest, ingest_images
     from pixtally.merge import merge_histograms
     from pixtally.pipeline import Pipeline
+    from pixtally.render import contact_sheet, display_limits, render
     from pixtally.store import open_histogram, open_images
+    from pixtally.transforms.colormap import apply_colormap, invert_colormap
+    from pixtally.transforms.fill import fill
+    from pixtally.transforms.translate import translate
     from pixtally.write import append_images, write_histogram
     from pixtally.write_images import write_images
 
@@ -22,13 +26,20 @@ __all__ = [
     "PixtallyError",
     "__version__",
     "append_images",
+    "apply_colormap",
     "cluster",
+    "contact_sheet",
+    "display_limits",
+    "fill",
     "ingest",
     "ingest_images",
+    "invert_colormap",
     "merge_histograms",
     "open_histogram",
     "open_images",
     "pixel_histogram",
+    "render",
+    "translate",
     "write_histogram",
     "write_images",
 ]
@@ -39,13 +50,20 @@ make_lazy(
         "Ingested": "ingest",
         "Pipeline": "pipeline",
         "append_images": "write",
+        "apply_colormap": "transforms.colormap",
         "cluster": "cluster",
+        "contact_sheet": "render",
+        "display_limits": "render",
+        "fill": "transforms.fill",
         "ingest": "ingest",
         "ingest_images": "ingest",
+        "invert_colormap": "transforms.colormap",
         "merge_histograms": "merge",
         "open_histogram": "store",
         "open_images": "store",
         "pixel_histogram": "histogram",
+        "render": "render",
+        "translate": "transforms.translate",
         "write_histogram": "write",
         "write_images": "write_images",
     },

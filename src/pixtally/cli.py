@@ -14,6 +14,7 @@ import click
 
 from pixtally._version import __version__
 from pixtally.errors import PixtallyError
+from pixtally.image_commands import COMMANDS
 
 OVERVIEW = """\
 What every pixel does over a huge collection of images.
@@ -247,15 +248,22 @@ def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool)
     with _cluster(cluster, default=True) as client:
         click.echo(f"dashboard: {client.dashboard_link}", err=True)
         report = pipeline.run(restart=restart)
-    click.echo(f"{report.n_images} images counted; made:")
+    _say(report)
+
+
+def _say(report: Any) -> None:
+    """Print what a pipeline made; exit code 3 when images were left out."""
+    done = "counted" if "histogram" in report.made else "written"
+    click.echo(f"{report.n_images} images {done}; made:")
     width = max(map(len, report.made), default=0)
     for what, path in report.made.items():
         click.echo(f"  {what:<{width}}  {_short(path)}")
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
     click.echo(f"time: {times}", err=True)
-    store = _short(report.made.get("histogram", ""))
+    kind = "histogram" if "histogram" in report.made else "images"
+    store = _short(report.made.get("histogram") or report.made["resulting images"])
     click.echo(f"look at it:\n  pixtally info {store}")
-    click.echo(f"  python -c \"import pixtally as pt; print(pt.open_histogram('{store}'))\"")
+    click.echo(f"  python -c \"import pixtally as pt; print(pt.open_{kind}('{store}'))\"")
     _report_left_out(report.left_out)
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
@@ -339,6 +347,25 @@ def schema() -> None:
     from pixtally.spec import spec_schema
 
     click.echo(json.dumps(spec_schema(), indent=2))
+
+
+def _attach(command: click.Command) -> None:
+    """Add a command of another module, with one-line errors; print the report that it returns."""
+    body: Any = command.callback
+
+    @one_line_errors
+    @wraps(body)
+    def run_and_say(**arguments: Any) -> None:
+        report = body(**arguments)
+        if report is not None:
+            _say(report)
+
+    command.callback = run_and_say
+    main.add_command(command)
+
+
+for _command in COMMANDS:
+    _attach(_command)
 
 
 if __name__ == "__main__":

@@ -154,8 +154,9 @@ class Pipeline:
         counting = self.counting
         if counting is None:
             raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
-        images = self._transformed(self._foreseen(self.spec.source))
         mask = self._foreseen(self.spec.mask) if self.spec.mask else None
+        mask = None if mask is None else mask.astype(bool)
+        images, mask = self._transformed(self._foreseen(self.spec.source), mask)
         arguments = counting.model_dump()
         if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
             # Finding the range reads the images; the plan is the same for any.
@@ -163,7 +164,7 @@ class Pipeline:
         return prepare(
             images,
             **arguments,
-            mask=None if mask is None else mask.astype(bool),
+            mask=mask,
             resources=resources,
         )
 
@@ -193,11 +194,15 @@ class Pipeline:
         name = "-images.zarr" if isinstance(where, Source) else "-mask.zarr"
         return self.path(where.store) if where.store else self._beside(name)
 
-    def _transformed(self, images: xr.DataArray) -> xr.DataArray:
+    def _transformed(
+        self, images: xr.DataArray, mask: xr.DataArray | None
+    ) -> tuple[xr.DataArray, xr.DataArray | None]:
+        """Return the images after the steps that change them, and the mask if it still holds."""
         for step in self.spec.steps:
             if isinstance(step, ImagesStep):
-                images = step.apply(images)
-        return images
+                images = step.apply(images) if mask is None else step.apply_masked(images, mask)
+                mask = None if step.uses_mask else mask
+        return images, mask
 
     def run(self, *, restart: bool = False, progress: bool | None = None) -> Report:
         """Carry out the pipeline on the Dask client in use, else on this machine's cores.
@@ -222,8 +227,12 @@ class Pipeline:
         """
         report = Report()
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        images = self._transformed(self._read(self.spec.source, report, restart, progress))
+        images = self._read(self.spec.source, report, restart, progress)
         mask = self._read(self.spec.mask, report, restart, progress) if self.spec.mask else None
+        if mask is not None:
+            mask = _as_mask(mask, getattr(self.spec.mask, "invert", False))
+        images, mask = self._transformed(images, mask)
+        _warn_of_unfilled(images)
         counting = self.counting
         begin = time.perf_counter()
         if counting is None:
@@ -237,7 +246,7 @@ class Pipeline:
             images,
             self.output,
             **counting.model_dump(),
-            mask=None if mask is None else _as_mask(mask, getattr(self.spec.mask, "invert", False)),
+            mask=mask,
             restart=restart,
             progress=progress,
         )
@@ -315,6 +324,20 @@ class Pipeline:
 def _as_mask(mask: xr.DataArray, invert: bool) -> xr.DataArray:
     mask = mask.astype(bool).drop_vars("image_id", errors="ignore")
     return ~mask if invert else mask
+
+
+def _warn_of_unfilled(images: xr.DataArray) -> None:
+    """Name the images that a fill step leaves invalid pixels in; they are counted as they are."""
+    if "unfilled" not in images.coords:
+        return
+    left = images["unfilled"].compute()
+    places = np.flatnonzero(left.values)
+    if not places.size:
+        return
+    ids = images["image_id"].values if "image_id" in images.coords else np.arange(left.size)
+    named = ", ".join(f"{ids[k]} ({left.values[k]} pixels)" for k in places[:10])
+    more = f" and {len(places) - 10} more" if len(places) > 10 else ""
+    log.warning("%d images keep invalid pixels after fill: %s%s", len(places), named, more)
 
 
 def _write_small(dataset: xr.Dataset, path: Path) -> None:

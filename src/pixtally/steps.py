@@ -37,6 +37,15 @@ class ImagesStep(Step):
         """Return the images after the step."""
         raise NotImplementedError
 
+    def apply_masked(self, images: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+        """Return the images after the step, in a pipeline that has a mask (True: invalid)."""
+        return self.apply(images)
+
+    @property
+    def uses_mask(self) -> bool:
+        """Whether the step repairs what the mask marks, so that nothing is left out later."""
+        return False
+
 
 class AnswerStep(Step):
     """A step from a histogram to statistic images, lazily."""

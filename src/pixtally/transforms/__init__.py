@@ -1,0 +1,1 @@
+"""Graphs from images to images: hole filling, colormaps, translation."""
