@@ -1,0 +1,116 @@
+"""Distinct colours pooled into cubic cells: the coarse data on which mixtures start."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pixtally.kernels.colours import ColourCounts, decode_colours, gather_table
+
+
+class ColourCells(NamedTuple):
+    """Cells of colours: where their pixels lie and how many they are.
+
+    Attributes
+    ----------
+    centroids : ndarray of float64, shape (d, cells)
+        Mean colour of the pixels of each cell.
+    counts : ndarray of float64, shape (cells,)
+        Pixels in each cell.
+    scatter : ndarray of float64, shape (d, d)
+        Mean variance of the pixels about the centroid of their cell (diagonal): what pooling
+        hides.
+    """
+
+    centroids: NDArray[np.float64]
+    counts: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+
+def pool_colours(found: ColourCounts, side_bits: int) -> ColourCells:
+    """Pool distinct colours into cubic cells of side ``2**side_bits``.
+
+    Parameters
+    ----------
+    found : ColourCounts
+        Distinct colours in Morton order, so that each cell is one run of them.
+    side_bits : int
+        0 keeps each colour, 4 makes 16 × 16 × 16 cells of RGB.
+
+    Returns
+    -------
+    ColourCells
+        In Morton order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pixtally.kernels.colours import count_colours
+    >>> found = count_colours(np.array([[0], [2], [2], [9]], np.uint8))
+    >>> cells = pool_colours(found, side_bits=2)
+    >>> cells.counts.tolist()
+    [3.0, 1.0]
+    """
+    d = found.channels
+    within = gather_table(d, side_bits)
+    cells, totals, first, second = _pool(
+        found.codes, found.counts, within, np.uint64(d * side_bits)
+    )
+    offsets = first[:d] / totals
+    corners = decode_colours(_first_codes(cells, d * side_bits), d).astype(np.float64)
+    variance = (second[:d] - (offsets**2) @ totals) / totals.sum()
+    return ColourCells(corners + offsets, totals, np.diag(variance))
+
+
+def _first_codes(cells: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
+    """Give the code of each cell's lowest colour (a shift by all 32 bits is undefined)."""
+    return (cells.astype(np.uint64) << np.uint64(bits)).astype(np.uint32)
+
+
+@njit(nogil=True, cache=True)
+def _pool(codes, counts, within, bits):  # type: ignore[no-untyped-def]
+    """Sum counts, offsets from the cell's corner and their squares over runs of one cell."""
+    cells = np.empty(codes.size, np.uint32)
+    totals = np.empty(codes.size)
+    first = np.empty((4, codes.size))  # four channels always: fixed work vectorises
+    second = np.zeros(4)
+    q0 = q1 = q2 = q3 = 0.0
+    mask = np.uint32(within.size - 1)
+    n = np.uint64(0)
+    i = np.uint64(0)
+    size = np.uint64(codes.size)
+    while i < size:
+        cell = np.uint64(codes[i]) >> bits
+        total = s0 = s1 = s2 = s3 = 0.0
+        while i < size and np.uint64(codes[i]) >> bits == cell:
+            packed = within[codes[i] & mask]
+            o0 = float(packed & np.uint32(255))
+            o1 = float((packed >> np.uint32(8)) & np.uint32(255))
+            o2 = float((packed >> np.uint32(16)) & np.uint32(255))
+            o3 = float(packed >> np.uint32(24))
+            count = counts[i]
+            total += count
+            s0 += count * o0
+            s1 += count * o1
+            s2 += count * o2
+            s3 += count * o3
+            q0 += count * o0 * o0
+            q1 += count * o1 * o1
+            q2 += count * o2 * o2
+            q3 += count * o3 * o3
+            i += np.uint64(1)
+        cells[n] = cell
+        totals[n] = total
+        first[0, n] = s0
+        first[1, n] = s1
+        first[2, n] = s2
+        first[3, n] = s3
+        n += np.uint64(1)
+    second[0] = q0
+    second[1] = q1
+    second[2] = q2
+    second[3] = q3
+    return cells[:n].copy(), totals[:n].copy(), first[:, :n].copy(), second
