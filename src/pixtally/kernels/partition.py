@@ -1,11 +1,11 @@
-"""The best cut of a weighted line into K runs (one-dimensional k-means, exactly)."""
+"""The best cut of a weighted line into K runs (one-dimensional k-means)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-MOST_POINTS = 128
+MOST_POINTS = 24
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -27,8 +27,8 @@ def cut_line(values, counts, n_points, n_runs, ends, work):  # type: ignore[no-u
 
     Notes
     -----
-    Dynamic programming over prefix sums: exact for up to 128 points; more points are first pooled
-    into as many groups of neighbours.
+    Dynamic programming over prefix sums: exact for up to 24 points; more are first pooled into
+    as many groups of neighbours, which is near enough for a start.
 
     References
     ----------

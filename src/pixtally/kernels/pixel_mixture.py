@@ -8,17 +8,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixtally.kernels.elementary import exp_negative, log_positive
 from pixtally.kernels.mixture_step import VANISHED
 from pixtally.kernels.partition import cut_buffers, cut_line
+from pixtally.kernels.pixel_em import bin_buffers, expect_line, gather_bins
 
 Floats = NDArray[np.float64]
 
-# Bins are worked on in runs of constant length, the last one filled up with counts of 0.
-_LANES = 32
-
 # Two starts run until the likelihood changes by 10 tol; the better one goes on.
-_ROUGH = 100.0
+_ROUGH = 20.0
 _TAIL = 0.1
 
 
@@ -102,17 +99,14 @@ def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):  # type
     """Fit each pixel in turn with one set of buffers."""
     n_pixels, n_bins = counts.shape
     n_components = result.means.shape[1]
-    padded = (n_bins + _LANES) // _LANES * _LANES
-    value = np.zeros(padded)
-    count = np.zeros(padded)
-    spread = np.zeros(padded)
+    value, count, spread = bin_buffers(n_bins)
     cuts = cut_buffers(n_components)
     ends = np.zeros(n_components, np.int64)
     model = np.zeros((3, n_components))
     other = np.zeros((3, n_components))
-    buffers = np.zeros((n_components, 3)), np.zeros((n_components + 2, padded))
+    buffers = np.zeros((n_components, 3)), np.zeros((n_components + 2, value.size))
     for p in range(n_pixels):
-        m = _gather(counts[p], centres, within, value, count, spread)
+        m = gather_bins(counts[p], centres, within, value, count, spread)
         if m == 0:
             continue
         k = min(n_components, m)
@@ -150,23 +144,6 @@ def _cut_tails(count, m, k, ends):  # type: ignore[no-untyped-def]
     ends[k - 1] = m
 
 
-@njit(nogil=True, cache=True)
-def _gather(counts, centres, within, value, count, spread):  # type: ignore[no-untyped-def]
-    """List the bins that are not empty, filled up to whole runs of lanes; return how many."""
-    at = np.uint64(0)  # unsigned, so that the index needs no wrap-around test
-    for b in range(counts.size):
-        value[at] = centres[b]
-        count[at] = counts[b]
-        spread[at] = within[b]
-        at += np.uint64(counts[b] > 0)
-    m = np.int64(at)
-    for i in range(m, min((m + _LANES - 1) // _LANES * _LANES, value.size)):
-        value[i] = value[max(m - 1, 0)]
-        count[i] = 0.0
-        spread[i] = 0.0
-    return m
-
-
 @njit(nogil=True, cache=True, error_model="numpy")
 def _start(value, count, ends, reg_covar, k, model):  # type: ignore[no-untyped-def]
     """Weight, mean and variance of each run of bins."""
@@ -200,7 +177,7 @@ def _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers):  # type: 
         total += count[i]
     before = -np.inf
     for iteration in range(max_iter + 1):
-        mean = _expect(value, count, m, k, model, moments, work) / total
+        mean = expect_line(value, count, m, k, model, moments, work) / total
         if abs(mean - before) < tol:
             return mean, iteration
         before = mean
@@ -216,74 +193,6 @@ def _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers):  # type: 
             means[c] += offset
             variances[c] = max(moments[c, 2] / mass - offset * offset, 0.0) + reg_covar
     return before, max_iter
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _expect(value, count, m, k, model, moments, work):  # type: ignore[no-untyped-def]
-    """Statistics Σ r, Σ r·d, Σ r·d² of each component; return the log-likelihood."""
-    weights, means, variances = model
-    top, total = work[-2], work[-1]
-    padded = (m + _LANES - 1) // _LANES * _LANES
-    for c in range(k):
-        w = weights[c]
-        peak = -np.inf if w <= 0.0 else np.log(w) - 0.5 * np.log(2 * np.pi * variances[c])
-        _log_density(value, padded, means[c], -0.5 / variances[c], peak, work[c], top, c == 0)
-    for c in range(k):
-        _exponentiate(work[c], padded, top, total, c == 0)
-    likelihood = _divide(count, padded, top, total)
-    for c in range(k):
-        _add_moments(value, padded, means[c], work[c], total, moments[c])
-    return likelihood
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _log_density(value, padded, mean, scale, peak, row, top, first):  # type: ignore[no-untyped-def]
-    """Log density of the values under one component, and the largest so far."""
-    for i in range(padded):
-        d = value[i] - mean
-        row[i] = peak + scale * d * d
-    if first:
-        for i in range(padded):
-            top[i] = row[i]
-    else:
-        for i in range(padded):
-            top[i] = row[i] if row[i] > top[i] else top[i]
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _exponentiate(row, padded, top, total, first):  # type: ignore[no-untyped-def]
-    """Density relative to the largest, and the sum so far."""
-    if first:
-        for i in range(padded):
-            total[i] = 0.0
-    for i in range(padded):
-        row[i] = exp_negative(row[i] - top[i])
-        total[i] += row[i]
-
-
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _divide(count, padded, top, total):  # type: ignore[no-untyped-def]
-    """Turn the sums into count ÷ sum; return the log-likelihood."""
-    likelihood = 0.0
-    for i in range(padded):
-        likelihood += count[i] * (top[i] + log_positive(total[i]))
-        total[i] = count[i] / total[i]
-    return likelihood
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _add_moments(value, padded, mean, row, total, moments):  # type: ignore[no-untyped-def]
-    """Set the moments of one component about its present mean."""
-    s0 = s1 = s2 = 0.0
-    for i in range(padded):
-        r = row[i] * total[i]
-        d = value[i] - mean
-        s0 += r
-        s1 += r * d
-        s2 += r * d * d
-    moments[0] = s0
-    moments[1] = s1
-    moments[2] = s2
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
