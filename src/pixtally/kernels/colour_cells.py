@@ -55,9 +55,9 @@ def pool_colours(found: ColourCounts, side_bits: int) -> ColourCells:
     [3.0, 1.0]
     """
     d = found.channels
-    within = gather_table(d, side_bits)
+    halves = gather_table(d, 4)
     cells, totals, first, second = _pool(
-        found.codes, found.counts, within, np.uint64(d * side_bits)
+        found.codes, found.counts, halves, np.uint32(4 * d), np.uint64(d * side_bits)
     )
     offsets = first[:d] / totals
     corners = decode_colours(_first_codes(cells, d * side_bits), d).astype(np.float64)
@@ -71,14 +71,15 @@ def _first_codes(cells: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
 
 
 @njit(nogil=True, cache=True)
-def _pool(codes, counts, within, bits):  # type: ignore[no-untyped-def]
+def _pool(codes, counts, halves, half, bits):
     """Sum counts, offsets from the cell's corner and their squares over runs of one cell."""
     cells = np.empty(codes.size, np.uint32)
     totals = np.empty(codes.size)
     first = np.empty((4, codes.size))  # four channels always: fixed work vectorises
     second = np.zeros(4)
     q0 = q1 = q2 = q3 = 0.0
-    mask = np.uint32(within.size - 1)
+    mask = np.uint32((np.uint64(1) << bits) - np.uint64(1))
+    half_mask = np.uint32(halves.size - 1)
     n = np.uint64(0)
     i = np.uint64(0)
     size = np.uint64(codes.size)
@@ -86,7 +87,8 @@ def _pool(codes, counts, within, bits):  # type: ignore[no-untyped-def]
         cell = np.uint64(codes[i]) >> bits
         total = s0 = s1 = s2 = s3 = 0.0
         while i < size and np.uint64(codes[i]) >> bits == cell:
-            packed = within[codes[i] & mask]
+            low = codes[i] & mask
+            packed = halves[low & half_mask] | (halves[low >> half] << np.uint32(4))
             o0 = float(packed & np.uint32(255))
             o1 = float((packed >> np.uint32(8)) & np.uint32(255))
             o2 = float((packed >> np.uint32(16)) & np.uint32(255))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -119,9 +119,15 @@ def decode_colours(codes: NDArray[np.uint32], channels: int) -> NDArray[np.uint8
     return colours
 
 
-def lookup_colours(pixels: NDArray[np.uint8], found: ColourCounts) -> NDArray[np.intp]:
+def lookup_colours(pixels: NDArray[np.uint8], found: ColourCounts) -> NDArray[np.integer[Any]]:
     """Position (n,) of each pixel's colour in ``found.codes``; every colour must be there."""
-    return np.searchsorted(found.codes, colour_codes(pixels))
+    codes = colour_codes(pixels)
+    if found.channels > _PAGED_CHANNELS:
+        return np.searchsorted(found.codes, codes)
+    # Only the entries of colours that occur are ever touched.
+    table = np.empty(1 << (8 * found.channels), np.int32)
+    table[found.codes] = np.arange(found.codes.size, dtype=np.int32)
+    return table[codes]
 
 
 def spread_table(channels: int) -> NDArray[np.uint32]:
@@ -172,7 +178,7 @@ def _count_sorted(pixels: NDArray[np.uint8], weights: NDArray[np.float64] | None
 
 
 @njit(nogil=True, cache=True)
-def _fill_pages(flat, n, strides, table, weights, page_of, pages):  # type: ignore[no-untyped-def]
+def _fill_pages(flat, n, strides, table, weights, page_of, pages):
     """Count n pixels into pages, making each page when first seen; return how many colours."""
     step, to_second, to_third = strides
     first, second, third = table[0], table[1], table[2]
@@ -203,7 +209,7 @@ def _fill_pages(flat, n, strides, table, weights, page_of, pages):  # type: igno
 
 
 @njit(nogil=True, cache=True)
-def _gather_pages(page_of, pages, colours):  # type: ignore[no-untyped-def]
+def _gather_pages(page_of, pages, colours):
     """List the counters that are not zero, in ascending order of code."""
     codes = np.empty(colours + 1, np.uint32)  # one more: a zero counter is written, then passed
     counts = np.empty(colours + 1, np.float64)
@@ -221,7 +227,7 @@ def _gather_pages(page_of, pages, colours):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _merge_sorted(left, left_counts, right, right_counts):  # type: ignore[no-untyped-def]
+def _merge_sorted(left, left_counts, right, right_counts):
     """Merge two ascending lists of codes, adding the counts of equal ones."""
     codes = np.empty(left.size + right.size, np.uint32)
     counts = np.empty(codes.size, np.float64)
@@ -242,7 +248,7 @@ def _merge_sorted(left, left_counts, right, right_counts):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True)
-def _decode(codes, table, colours):  # type: ignore[no-untyped-def]
+def _decode(codes, table, colours):
     """Unpick Morton codes into ``colours`` (d, m), half a code at a time."""
     channels = colours.shape[0]
     half = np.uint32(4 * channels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -16,10 +15,8 @@ _LN2_HIGH = 0.693147180369123816490
 _LN2_LOW = 1.90821492927058770002e-10
 _EXP_LOWEST = -708.0
 
-# log: bits of sqrt(1/2), and the exponent field.
+# log: bits of sqrt(1/2).
 _SQRT_HALF_BITS = np.int64(0x3FE6A09E667F3BCD)
-_EXPONENT_BITS = np.int64(0x7FF0000000000000)
-_ONE_BITS = np.int64(0x3FF0000000000000)
 
 
 @intrinsic
@@ -27,7 +24,7 @@ def _as_bits(typingctx: Any, value: Any) -> Any:
     """Read the 64 bits of a double as an integer."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
 
     return types.int64(types.float64), codegen
 
@@ -37,7 +34,7 @@ def _as_double(typingctx: Any, bits: Any) -> Any:
     """Read 64 bits as a double."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
+        return builder.bitcast(args[0], context.get_value_type(signature.return_type))
 
     return types.float64(types.int64), codegen
 

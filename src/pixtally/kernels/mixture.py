@@ -55,7 +55,7 @@ def expect(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def accumulate(samples, counts, means, factors, constants, moments):  # type: ignore[no-untyped-def]
+def accumulate(samples, counts, means, factors, constants, moments):
     """Add the statistics of a block of samples to ``moments``; return its log-likelihood."""
     n_features, n_samples = samples.shape
     n_components = means.shape[0]
@@ -82,7 +82,7 @@ def accumulate(samples, counts, means, factors, constants, moments):  # type: ig
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def respond(samples, means, factors, constants, shares):  # type: ignore[no-untyped-def]
+def respond(samples, means, factors, constants, shares):
     """Write the responsibilities (K, n) of samples (d, n) into ``shares``."""
     n_features, n_samples = samples.shape
     n_components = means.shape[0]
@@ -103,7 +103,7 @@ def respond(samples, means, factors, constants, shares):  # type: ignore[no-unty
 
 
 @njit(nogil=True, cache=True)
-def _load(samples, counts, start, size, x, count):  # type: ignore[no-untyped-def]
+def _load(samples, counts, start, size, x, count):
     """Copy one block as doubles; a short last block ends in samples of count 0."""
     for a in range(x.shape[0]):
         for i in range(size):
@@ -115,7 +115,7 @@ def _load(samples, counts, start, size, x, count):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _log_density(x, mean, factor, constant, out):  # type: ignore[no-untyped-def]
+def _log_density(x, mean, factor, constant, out):
     """Log of weight times density of a block under one component, any number of features."""
     y = np.empty(_BLOCK)
     for i in range(_BLOCK):
@@ -132,7 +132,7 @@ def _log_density(x, mean, factor, constant, out):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _log_density_rgb(x, mean, factor, constant, out):  # type: ignore[no-untyped-def]
+def _log_density_rgb(x, mean, factor, constant, out):
     """Do the same for three features, all in registers: twice as fast."""
     x0, x1, x2 = x[0], x[1], x[2]
     m0, m1, m2 = mean[0], mean[1], mean[2]
@@ -147,7 +147,7 @@ def _log_density_rgb(x, mean, factor, constant, out):  # type: ignore[no-untyped
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _share_out(log_p, count, share):  # type: ignore[no-untyped-def]
+def _share_out(log_p, count, share):
     """Turn log densities (K, B) into responsibilities times counts; return Σ count·log Σ p.
 
     The largest log density is taken out first (log-sum-exp), so that nothing under- or overflows.
@@ -178,7 +178,7 @@ def _share_out(log_p, count, share):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _add_moments(x, mean, share, moments):  # type: ignore[no-untyped-def]
+def _add_moments(x, mean, share, moments):
     """Add Σ r, Σ r·d and the upper triangle of Σ r·d·dᵀ of a block, any number of features."""
     y = np.empty(_BLOCK)
     mass = 0.0
@@ -203,7 +203,7 @@ def _add_moments(x, mean, share, moments):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _add_moments_rgb(x, mean, share, moments):  # type: ignore[no-untyped-def]
+def _add_moments_rgb(x, mean, share, moments):
     """Do the same for three features, all in registers: twice as fast."""
     x0, x1, x2 = x[0], x[1], x[2]
     m0, m1, m2 = mean[0], mean[1], mean[2]

@@ -105,7 +105,11 @@ def colour_levels(found: ColourCounts) -> list[Samples]:
     sides = _sides(found, (_RESTART_CELLS, _REFINE_CELLS))
     coarse = [Samples(*pool_colours(found, side)) for side in dict.fromkeys(sides) if side > 0]
     # Few colours: the restarts, which take doubles, run on all of them.
-    return [*coarse, exact] if coarse else [exact._replace(values=exact.values * 1.0), exact]
+    return (
+        [*coarse, exact]
+        if coarse
+        else [exact._replace(values=exact.values.astype(np.float64)), exact]
+    )
 
 
 def _sides(found: ColourCounts, limits: tuple[int, ...]) -> list[int]:
@@ -216,8 +220,9 @@ def polish(
     """
     accepted = candidate = plain = start
     before, coarse_steps, converged, reseeds = -np.inf, True, False, 0
-    n_iter = 0
-    for n_iter in range(recipe.max_iter + 1):
+    passes = 0
+    while passes <= recipe.max_iter:
+        passes += 1
         moments, log_likelihood = collect(candidate)
         mean = log_likelihood / total
         if coarse_steps and mean < before - recipe.tol:
@@ -236,7 +241,7 @@ def polish(
             share = float(coarse.counts.sum()) / total
             candidate = _coarse_steps(moments * share, accepted, plain, coarse, recipe)
     lost = np.flatnonzero(accepted.weights == 0.0)
-    return Fit(accepted.ordered(), before, n_iter, converged, tuple(map(int, lost)))
+    return Fit(accepted.ordered(), before, passes - 1, converged, tuple(map(int, lost)))
 
 
 def _plain_step(moments: Floats, present: Mixture, recipe: Recipe) -> Mixture:
@@ -340,7 +345,7 @@ def factors_of(mixture: Mixture) -> tuple[Floats, Floats]:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _em(samples, counts, weights, means, covariances, form, regulariser, bias, centres, tol, limit):  # type: ignore[no-untyped-def]
+def _em(samples, counts, weights, means, covariances, form, regulariser, bias, centres, tol, limit):
     """Iterate until the mean log-likelihood changes by less than ``tol``; parameters in place.
 
     ``bias`` (K, P) about ``centres`` (K, d) is added to the statistics of every iteration. The
@@ -369,7 +374,7 @@ def _em(samples, counts, weights, means, covariances, form, regulariser, bias, c
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _add_about(bias, offset, moments):  # type: ignore[no-untyped-def]
+def _add_about(bias, offset, moments):
     """Add statistics to others whose centre lies ``offset`` before theirs."""
     n_features = offset.size
     moments[0] += bias[0]

@@ -133,7 +133,7 @@ def reseed(mixture: Mixture, lost: int) -> Mixture:
 
 
 @njit(nogil=True, cache=True)
-def _seed_centres(samples, counts, uniforms, centres):  # type: ignore[no-untyped-def]
+def _seed_centres(samples, counts, uniforms, centres):
     """Choose each centre among the samples with probability count × squared distance so far."""
     n_features, n_samples = samples.shape
     chances = counts.copy()
@@ -157,7 +157,7 @@ def _seed_centres(samples, counts, uniforms, centres):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _lloyd(samples, counts, centres, labels, n_iterations):  # type: ignore[no-untyped-def]
+def _lloyd(samples, counts, centres, labels, n_iterations):
     """Label each sample with its nearest centre; move the centres until no label changes."""
     n_features, n_samples = samples.shape
     n_components = centres.shape[0]
@@ -190,7 +190,7 @@ def _lloyd(samples, counts, centres, labels, n_iterations):  # type: ignore[no-u
 
 
 @njit(nogil=True, cache=True)
-def _label_moments(samples, counts, labels, centres, moments):  # type: ignore[no-untyped-def]
+def _label_moments(samples, counts, labels, centres, moments):
     """Statistics about the centres where each sample belongs to its label wholly."""
     n_features = samples.shape[0]
     for i in range(samples.shape[1]):

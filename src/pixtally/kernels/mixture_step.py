@@ -13,7 +13,7 @@ VANISHED = 10 * np.finfo(np.float64).eps
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def maximise(moments, form, regulariser, weights, means, covariances):  # type: ignore[no-untyped-def]
+def maximise(moments, form, regulariser, weights, means, covariances):
     """Replace the parameters by those of the largest expected likelihood.
 
     Parameters
@@ -55,7 +55,7 @@ def maximise(moments, form, regulariser, weights, means, covariances):  # type: 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def factorise(weights, covariances, factors, constants):  # type: ignore[no-untyped-def]
+def factorise(weights, covariances, factors, constants):
     """Triangular factors of the precisions and logs of weight times peak density.
 
     Parameters
@@ -95,7 +95,7 @@ def factorise(weights, covariances, factors, constants):  # type: ignore[no-unty
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _centre(moments, mean, covariance):  # type: ignore[no-untyped-def]
+def _centre(moments, mean, covariance):
     """Move a mean by its first moment and take the covariance about the new place."""
     n_features = mean.size
     mass = moments[0]
@@ -113,7 +113,7 @@ def _centre(moments, mean, covariance):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _tie(weights, covariances):  # type: ignore[no-untyped-def]
+def _tie(weights, covariances):
     """Give every component the weighted mean of the covariances."""
     shared = np.zeros(covariances.shape[1:])
     for k in range(weights.size):
@@ -123,7 +123,7 @@ def _tie(weights, covariances):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _keep_diagonal(covariance, spherical):  # type: ignore[no-untyped-def]
+def _keep_diagonal(covariance, spherical):
     """Clear what is off the diagonal; for a sphere also level the diagonal."""
     n_features = covariance.shape[0]
     mean_variance = 0.0
@@ -138,7 +138,7 @@ def _keep_diagonal(covariance, spherical):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _invert_lower(lower, factor):  # type: ignore[no-untyped-def]
+def _invert_lower(lower, factor):
     """Write the transposed inverse of a lower triangular matrix: an upper triangular one."""
     n_features = lower.shape[0]
     factor[:] = 0.0

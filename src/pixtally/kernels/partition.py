@@ -9,7 +9,7 @@ MOST_POINTS = 24
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def cut_line(values, counts, n_points, n_runs, ends, work):  # type: ignore[no-untyped-def]
+def cut_line(values, counts, n_points, n_runs, ends, work):
     """Cut ascending weighted points into runs of least squared distance to the runs' means.
 
     Parameters
@@ -51,7 +51,7 @@ def cut_line(values, counts, n_points, n_runs, ends, work):  # type: ignore[no-u
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _best_origin(mass, first, second, before, lowest, j):  # type: ignore[no-untyped-def]
+def _best_origin(mass, first, second, before, lowest, j):
     """Where the last run, up to j, begins at the least total cost; and that cost.
 
     It never begins before that of a shorter line (``lowest``), and once the run alone costs more
@@ -72,14 +72,14 @@ def _best_origin(mass, first, second, before, lowest, j):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _within(mass, first, second, i, j):  # type: ignore[no-untyped-def]
+def _within(mass, first, second, i, j):
     """Squared distance to their mean of the groups from i to before j."""
     s = first[j] - first[i]
     return second[j] - second[i] - s * s / (mass[j] - mass[i])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _pool_neighbours(values, counts, n_points, mass, first, second, group_end):  # type: ignore[no-untyped-def]
+def _pool_neighbours(values, counts, n_points, mass, first, second, group_end):
     """Prefix sums over groups of neighbouring points; return the number of groups."""
     n_groups = min(n_points, MOST_POINTS)
     middle = values[n_points // 2]
@@ -97,7 +97,7 @@ def _pool_neighbours(values, counts, n_points, mass, first, second, group_end): 
 
 
 @njit(nogil=True, cache=True)
-def cut_buffers(n_runs):  # type: ignore[no-untyped-def]
+def cut_buffers(n_runs):
     """Allocate the buffers that :func:`cut_line` works in."""
     size = MOST_POINTS + 1
     return (

@@ -86,7 +86,8 @@ def fit_pixel_peaks(
     means over their numbers.
     """
     n = counts.shape[0]
-    result = PixelPeaks(*(np.full(n, np.nan) for _ in range(5)), np.zeros(n, np.int32))
+    empty = np.full((5, n), np.nan)
+    result = PixelPeaks(empty[0], empty[1], empty[2], empty[3], empty[4], np.zeros(n, np.int32))
     limits = (float(gain_range[0]), float(gain_range[1]))
     _fit_all(
         np.ascontiguousarray(counts),
@@ -103,7 +104,7 @@ def fit_pixel_peaks(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fit_all(counts, centres, within, n_peaks, limits, ladder, tol, max_iter, result):  # type: ignore[no-untyped-def]
+def _fit_all(counts, centres, within, n_peaks, limits, ladder, tol, max_iter, result):
     """Fit each pixel in turn with one set of buffers."""
     value, count, spread = bin_buffers(counts.shape[1])
     line = np.zeros(4)
@@ -139,7 +140,7 @@ def _fit_all(counts, centres, within, n_peaks, limits, ladder, tol, max_iter, re
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _central_moments(value, count, m):  # type: ignore[no-untyped-def]
+def _central_moments(value, count, m):
     """Mean, variance and third central moment of the binned samples."""
     total = mean = second = third = 0.0
     for i in range(m):
@@ -154,7 +155,7 @@ def _central_moments(value, count, m):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _line_of_moments(moments, step, limits, line):  # type: ignore[no-untyped-def]
+def _line_of_moments(moments, step, limits, line):
     """Offset, gain, variance and rate that share the moments; False where there are none."""
     mean, variance, third = moments
     if not (third > 0.0 and variance > 0.0):
@@ -171,7 +172,7 @@ def _line_of_moments(moments, step, limits, line):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _em(value, count, m, n_peaks, tol, max_iter, line, buffers):  # type: ignore[no-untyped-def]
+def _em(value, count, m, n_peaks, tol, max_iter, line, buffers):
     """Iterate on one pixel; the line left is the one whose log-likelihood is returned."""
     model, moments, work = buffers
     total = 0.0
@@ -192,7 +193,7 @@ def _em(value, count, m, n_peaks, tol, max_iter, line, buffers):  # type: ignore
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _spread_peaks(line, k, model):  # type: ignore[no-untyped-def]
+def _spread_peaks(line, k, model):
     """Write the weights (Poisson), means and variances of the first k peaks."""
     offset, gain, variance, rate = line
     weight = np.exp(-rate)
@@ -204,7 +205,7 @@ def _spread_peaks(line, k, model):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fit_line(moments, means, k, line):  # type: ignore[no-untyped-def]
+def _fit_line(moments, means, k, line):
     """M-step: the line through the peaks' new means, the variance about it, the mean number."""
     mass = photons = squares = value = product = 0.0
     for n in range(k):
@@ -233,7 +234,7 @@ def _fit_line(moments, means, k, line):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _narrow(variance, count, spread, m):  # type: ignore[no-untyped-def]
+def _narrow(variance, count, spread, m):
     """Return the standard deviation without the variance inside the bins (Sheppard)."""
     total = inside = 0.0
     for i in range(m):

@@ -12,14 +12,14 @@ LANES = 32
 
 
 @njit(nogil=True, cache=True)
-def bin_buffers(n_bins):  # type: ignore[no-untyped-def]
+def bin_buffers(n_bins):
     """Allocate values, counts and inner variances for the bins of one pixel."""
     padded = (n_bins + LANES) // LANES * LANES  # room for at least one more than there are
     return np.zeros(padded), np.zeros(padded), np.zeros(padded)
 
 
 @njit(nogil=True, cache=True)
-def gather_bins(counts, centres, within, value, count, spread):  # type: ignore[no-untyped-def]
+def gather_bins(counts, centres, within, value, count, spread):
     """List the bins that are not empty, filled up to whole runs of lanes; return how many."""
     at = np.uint64(0)  # unsigned, so that the index needs no wrap-around test
     for b in range(counts.size):
@@ -36,7 +36,7 @@ def gather_bins(counts, centres, within, value, count, spread):  # type: ignore[
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def expect_line(value, count, m, k, model, moments, work):  # type: ignore[no-untyped-def]
+def expect_line(value, count, m, k, model, moments, work):
     """Statistics Σ r, Σ r·d, Σ r·d² of each component; return the log-likelihood."""
     weights, means, variances = model
     top, total = work[-2], work[-1]
@@ -54,7 +54,7 @@ def expect_line(value, count, m, k, model, moments, work):  # type: ignore[no-un
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _log_density(value, padded, mean, scale, peak, row, top, first):  # type: ignore[no-untyped-def]
+def _log_density(value, padded, mean, scale, peak, row, top, first):
     """Log density of the values under one component, and the largest so far."""
     for i in range(padded):
         d = value[i] - mean
@@ -68,7 +68,7 @@ def _log_density(value, padded, mean, scale, peak, row, top, first):  # type: ig
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _exponentiate(row, padded, top, total, first):  # type: ignore[no-untyped-def]
+def _exponentiate(row, padded, top, total, first):
     """Density relative to the largest, and the sum so far."""
     if first:
         for i in range(padded):
@@ -79,7 +79,7 @@ def _exponentiate(row, padded, top, total, first):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc"})
-def _divide(count, padded, top, total):  # type: ignore[no-untyped-def]
+def _divide(count, padded, top, total):
     """Turn the sums into count ÷ sum; return the log-likelihood."""
     likelihood = 0.0
     for i in range(padded):
@@ -89,7 +89,7 @@ def _divide(count, padded, top, total):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _add_moments(value, padded, mean, row, total, moments):  # type: ignore[no-untyped-def]
+def _add_moments(value, padded, mean, row, total, moments):
     """Set the moments of one component about its present mean."""
     s0 = s1 = s2 = 0.0
     for i in range(padded):

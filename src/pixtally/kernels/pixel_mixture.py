@@ -95,7 +95,7 @@ def fit_pixels(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):  # type: ignore[no-untyped-def]
+def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):
     """Fit each pixel in turn with one set of buffers."""
     n_pixels, n_bins = counts.shape
     n_components = result.means.shape[1]
@@ -127,7 +127,7 @@ def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):  # type
 
 
 @njit(nogil=True, cache=True)
-def _cut_tails(count, m, k, ends):  # type: ignore[no-untyped-def]
+def _cut_tails(count, m, k, ends):
     """Cut off a tenth of the samples at either end and share out what lies between."""
     total = 0.0
     for i in range(m):
@@ -145,7 +145,7 @@ def _cut_tails(count, m, k, ends):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _start(value, count, ends, reg_covar, k, model):  # type: ignore[no-untyped-def]
+def _start(value, count, ends, reg_covar, k, model):
     """Weight, mean and variance of each run of bins."""
     weights, means, variances = model
     total = 0.0
@@ -168,7 +168,7 @@ def _start(value, count, ends, reg_covar, k, model):  # type: ignore[no-untyped-
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers):  # type: ignore[no-untyped-def]
+def _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers):
     """Iterate on one pixel; the model left is the one whose log-likelihood is returned."""
     weights, means, variances = model
     moments, work = buffers
@@ -196,7 +196,7 @@ def _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers):  # type: 
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _take_off_width(value, count, spread, m, k, model):  # type: ignore[no-untyped-def]
+def _take_off_width(value, count, spread, m, k, model):
     """Take the variance inside the bins off each component's variance (Sheppard)."""
     weights, means, variances = model
     widest = 0.0
@@ -219,7 +219,7 @@ def _take_off_width(value, count, spread, m, k, model):  # type: ignore[no-untyp
 
 
 @njit(nogil=True, cache=True)
-def _sort_into(model, k, weights, means, stds):  # type: ignore[no-untyped-def]
+def _sort_into(model, k, weights, means, stds):
     """Write the components sorted by mean; those without samples come last, as NaN."""
     weights[:] = 0.0
     kept = 0
