@@ -19,7 +19,8 @@ FLOORS = [
     {"windows"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
-    {"histogram", "merge", "answers"},
+    {"histogram", "merge", "answers", "mixture_data", "mixture_model"},
+    {"mixture", "pixel_models", "foreground", "montage"},
     {"progress", "zarr_io", "display", "demo", "readers"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},
@@ -29,6 +30,7 @@ FLOORS = [
     {"write"},
     {"verify", "describe", "append"},
     {"steps"},
+    {"model_steps"},
     {"accessor", "cluster"},
     {"spec"},
     {"pipeline"},
@@ -43,7 +45,7 @@ ONLY_IN = {
     "yaml": {"pipeline", "spec", "cluster", "cli"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
-        *("jobs", "store", "cluster", "pipeline", "write", "verify"),
+        *("jobs", "store", "cluster", "pipeline", "write", "verify", "mixture_data", "mixture"),
     },
 }
 """Heavy packages and the modules that may import them."""

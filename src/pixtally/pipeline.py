@@ -27,12 +27,15 @@ from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
 from pixtally.spec import Source, Spec, Where, make_spec, read_spec
-from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram
+from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
 from pixtally.write_images import write_images
 
 log = logging.getLogger("pixtally")
+
+SHOWN_IMAGES = 12
+"""Resulting images that a pipeline without statistics writes as PNG."""
 
 
 @dataclass
@@ -231,6 +234,7 @@ class Pipeline:
             report.seconds["writing images"] = time.perf_counter() - begin
             report.n_images = images.sizes["image"]
             report.made["resulting images"] = str(self.output)
+            self._show_images(report)
             self._write_resolved(report)
             return report
         hist = write_histogram(
@@ -244,7 +248,7 @@ class Pipeline:
         report.seconds["counting"] = time.perf_counter() - begin
         report.n_images = int(hist.attrs["n_images"])
         report.made["histogram"] = str(self.output)
-        self._answer(hist, report, progress)
+        self._answer(hist, images, report, progress)
         self._write_resolved(report)
         return report
 
@@ -277,7 +281,9 @@ class Pipeline:
         report.seconds[f"reading {kind}"] = time.perf_counter() - begin
         return open_images(made.dest)
 
-    def _answer(self, hist: xr.Dataset, report: Report, progress: bool | None) -> None:
+    def _answer(
+        self, hist: xr.Dataset, images: xr.DataArray, report: Report, progress: bool | None
+    ) -> None:
         """Compute all statistic images together, in one pass over the counts, and write them."""
         found: dict[str, xr.DataArray] = {}
         for step in self.spec.steps:
@@ -300,7 +306,31 @@ class Pipeline:
             folder = self.path(self.spec.output.png)
             report.made["pictures"] = str(folder)
             _write_pictures(statistics, folder)
+        self._picture(images, statistics, report)
         report.seconds["statistics"] = time.perf_counter() - begin
+
+    def _picture(self, images: xr.DataArray, statistics: xr.Dataset, report: Report) -> None:
+        """Write the pictures of the steps that make some."""
+        for step in self.spec.steps:
+            if isinstance(step, PictureStep):
+                for name, picture in step.pictures(images, statistics).items():
+                    named = self.spec.output.png
+                    folder = self.path(named) if named else self.output.parent
+                    folder.mkdir(parents=True, exist_ok=True)
+                    path = display.save_png(picture, folder / f"{name}.png", (0, 255))
+                    report.made[f"picture of {step.name}"] = str(path)
+
+    def _show_images(self, report: Report) -> None:
+        """Write the first resulting images as PNG, where the pipeline asks for pictures."""
+        if self.spec.output.png is None:
+            return
+        folder = self.path(self.spec.output.png)
+        folder.mkdir(parents=True, exist_ok=True)
+        images = open_images(self.output)
+        span = (0, 255) if images.dtype == np.uint8 else None
+        for number, image in enumerate(images[:SHOWN_IMAGES]):
+            display.save_png(image, folder / f"image-{number:04d}.png", span)
+        report.made["pictures"] = str(folder)
 
     def _write_resolved(self, report: Report) -> None:
         """Write the specification as it was understood, and the versions, beside the output."""
@@ -328,15 +358,17 @@ def _write_small(dataset: xr.Dataset, path: Path) -> None:
 
 
 def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
-    """Write each statistic image as PNG; quantiles share one scale, so that they compare."""
+    """Write each statistic image as PNG; those of one variable share a scale, to compare."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in statistics.data_vars.items():
-        if "quantile" in image.dims:
-            span = display.robust_span(image.values)
-            for q in image["quantile"].values:
-                display.save_png(image.sel(quantile=q), folder / f"quantile-{q:g}.png", span)
-        else:
+        dim = next((d for d in image.dims if d in ("quantile", "component")), None)
+        if dim is None:
             display.save_png(image, folder / f"{name}.png")
+            continue
+        span = display.robust_span(image.values)
+        called = "quantile" if dim == "quantile" else name
+        for each in image[dim].values:
+            display.save_png(image.sel({dim: each}), folder / f"{called}-{each:g}.png", span)
 
 
 def versions() -> dict[str, str]:
