@@ -20,7 +20,7 @@ FLOORS = [
     {"blocks", "reduce"},
     {"operands", "tiles"},
     {"histogram", "merge", "answers", "mixture_data", "mixture_model"},
-    {"mixture", "pixel_models", "foreground", "montage"},
+    {"mixture", "pixel_models", "foreground", "montage", "exposure"},
     {"progress", "zarr_io", "display", "demo", "readers"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},

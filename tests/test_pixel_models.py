@@ -84,13 +84,29 @@ def test_foreground_is_what_passes(hist):
     frames = xr.DataArray(video(), dims=("image", "y", "x"))
     model = pt.pixel_mixture(hist, 3)
     for images in (frames, frames.chunk(image=50, y=4), frames.transpose("y", "x", "image")):
-        found = pt.foreground(images, model)
+        found = pt.foreground(images, model, background=0.9)
         assert found.score.dims == images.dims
         expected = (frames == 220).transpose(*images.dims)
         wrong = (found["mask"] != expected).mean()
         assert float(wrong) < 0.01
         assert bool(found["mask"].where(expected).fillna(True).all())
     assert pt.foreground(frames[3], model).score.dims == ("y", "x")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_exposure_is_steadied(dtype):
+    rng = np.random.default_rng(0)
+    scene = rng.uniform(40, 120, (1, 50, 60))
+    lamp = np.array([1, 1, 0.5, 1.5, 1, 0]).reshape(-1, 1, 1)
+    frames = (scene * lamp).astype(dtype)
+    steady = pt.steady_exposure(frames)
+    assert steady.dtype == dtype
+    np.testing.assert_allclose(steady[:5], np.broadcast_to(scene, (5, 50, 60)), atol=3)
+    np.testing.assert_array_equal(steady[5], 0)
+    named = xr.DataArray(da.from_array(frames, chunks=(2, 20, 60)), dims=("image", "y", "x"))
+    lazy = pt.steady_exposure(named)
+    assert isinstance(lazy.data, da.Array)
+    np.testing.assert_array_equal(lazy, steady)
 
 
 def test_foreground_of_colour_and_of_unseen_pixels():

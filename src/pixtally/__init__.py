@@ -4,6 +4,7 @@ from pixtally import accessor as accessor
 from pixtally._version import __version__
 from pixtally.cluster import cluster
 from pixtally.errors import PixtallyError
+from pixtally.exposure import steady_exposure
 from pixtally.foreground import foreground
 from pixtally.histogram import pixel_histogram
 from pixtally.ingest import Ingested, ingest, ingest_images
@@ -34,6 +35,7 @@ __all__ = [
     "pixel_histogram",
     "pixel_mixture",
     "predict_mixture",
+    "steady_exposure",
     "to_sklearn",
     "write_histogram",
     "write_images",

@@ -18,7 +18,7 @@ def foreground(
     model: xr.Dataset,
     *,
     threshold: float = 4.0,
-    background: float = 0.9,
+    background: float = 0.7,
     least_std: float | None = None,
 ) -> xr.Dataset:
     """Find the samples that do not belong to their pixel's background, lazily.

@@ -9,6 +9,7 @@ import xarray as xr
 from pydantic import Field
 
 from pixtally.errors import PixtallyError
+from pixtally.exposure import steady_exposure
 from pixtally.foreground import foreground
 from pixtally.mixture import fit_mixture, predict_mixture
 from pixtally.montage import montage
@@ -50,6 +51,17 @@ class FitPeaks(AnswerStep):
         """Return the variables ``offset``, ``gain``, ``noise`` and ``rate``."""
         found = fit_peaks(hist, **self.model_dump())
         return {v: found[v] for v in ("offset", "gain", "noise", "rate")}
+
+
+@register
+class SteadyExposure(ImagesStep):
+    """Scale each image so that its median is that of the collection."""
+
+    name: ClassVar[str] = "steady_exposure"
+
+    def apply(self, images: xr.DataArray) -> xr.DataArray:
+        """Return the scaled images, lazily."""
+        return steady_exposure(images)
 
 
 @register
@@ -111,7 +123,7 @@ class Foreground(PictureStep):
     name: ClassVar[str] = "foreground"
 
     threshold: float = Field(4.0, gt=0, description="Standard deviations from the background.")
-    background: float = Field(0.9, gt=0, le=1, description="Share of samples it must hold.")
+    background: float = Field(0.7, gt=0, le=1, description="Share of samples it must hold.")
     least_std: float | None = Field(None, gt=0, description="Least width of a component.")
     montage: int = Field(6, ge=1, le=64, description="How many images, evenly spread.")
 
