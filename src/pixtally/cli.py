@@ -247,15 +247,17 @@ def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool)
     with _cluster(cluster, default=True) as client:
         click.echo(f"dashboard: {client.dashboard_link}", err=True)
         report = pipeline.run(restart=restart)
-    click.echo(f"{report.n_images} images counted; made:")
+    done = "counted" if "histogram" in report.made else "written"
+    click.echo(f"{report.n_images} images {done}; made:")
     width = max(map(len, report.made), default=0)
     for what, path in report.made.items():
         click.echo(f"  {what:<{width}}  {_short(path)}")
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
     click.echo(f"time: {times}", err=True)
-    store = _short(report.made.get("histogram", ""))
+    store = _short(report.made.get("histogram") or report.made["resulting images"])
     click.echo(f"look at it:\n  pixtally info {store}")
-    click.echo(f"  python -c \"import pixtally as pt; print(pt.open_histogram('{store}'))\"")
+    if "histogram" in report.made:
+        click.echo(f"  python -c \"import pixtally as pt; print(pt.open_histogram('{store}'))\"")
     _report_left_out(report.left_out)
     if report.exit_code:
         raise click.exceptions.Exit(report.exit_code)
@@ -294,6 +296,37 @@ def append(
     with _cluster(cluster, default=False):
         before, after = append_sources(store, list(sources), gray=gray, variable=variable)
     click.echo(f"{store}: {after - before} images added, {after} in all")
+
+
+@main.command()
+@click.argument("store", type=click.Path())
+@click.argument("dest", type=click.Path())
+@click.option("-k", "--components", default="3", show_default=True, help="A number, or bic.")
+@click.option(
+    "--covariance",
+    type=click.Choice(["full", "tied", "diag", "spherical"]),
+    default="full",
+    show_default=True,
+    help="Form of the covariances of colours.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random starts.")
+@CLUSTER
+@one_line_errors
+def mixture(
+    store: str, dest: str, components: str, covariance: str, seed: int, cluster: str | None
+) -> None:
+    r"""Fit Gaussians to the colours of images, or to every pixel of a histogram.
+
+    \b
+      pixtally mixture photo.zarr model.zarr -k bic
+      pixtally mixture hist.zarr background.zarr -k 3
+    """
+    from pixtally.fit_job import fit_store, model_summary
+
+    number = int(components) if components.isdecimal() else components
+    with _cluster(cluster, default=False):
+        model = fit_store(store, dest, number, covariance=covariance, seed=seed)
+    click.echo(json.dumps({**model_summary(model), "store": dest}, indent=2))
 
 
 @main.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
 from pixtally.write_images import write_images
+from pixtally.zarr_io import write_small
 
 log = logging.getLogger("pixtally")
 
@@ -300,7 +300,7 @@ class Pipeline:
             )
         named = self.spec.output.statistics
         store = self.path(named) if named else self._beside("-statistics.zarr")
-        _write_small(statistics, store)
+        write_small(statistics, store)
         report.made["statistics"] = str(store)
         if self.spec.output.png is not None:
             folder = self.path(self.spec.output.png)
@@ -345,16 +345,6 @@ class Pipeline:
 def _as_mask(mask: xr.DataArray, invert: bool) -> xr.DataArray:
     mask = mask.astype(bool).drop_vars("image_id", errors="ignore")
     return ~mask if invert else mask
-
-
-def _write_small(dataset: xr.Dataset, path: Path) -> None:
-    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
-    scratch = path.with_name(path.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    scratch.rename(path)
 
 
 def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
