@@ -13,7 +13,7 @@ from numba import njit
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from pixtally.kernels.colour_cells import pool_colours
+from pixtally.kernels.colour_cells import cells_by_side, pool_cells, pool_colours
 from pixtally.kernels.colours import (
     colour_codes,
     count_colours,
@@ -271,3 +271,25 @@ def test_cut_of_a_long_line_pools_neighbours():
     cut_line(x, np.ones(200), 200, 2, ends, cut_buffers(2))
     assert x.size > MOST_POINTS
     assert abs(ends[0] - 100) < 200 // MOST_POINTS + 1
+
+
+@pytest.mark.parametrize("n", [65535, 65536, 65537, 200_001])
+def test_counts_beyond_sixteen_bits(n):
+    pixels = np.zeros((n + 3, 3), np.uint8)
+    pixels[-3:] = 9
+    found = count_colours(pixels)
+    assert as_dict(found) == {(0, 0, 0): float(n), (9, 9, 9): 3.0}
+    assert as_dict(count_colours(pixels[:, :1])) == {(0,): float(n), (9,): 3.0}
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_cells_pooled_again_are_those_pooled_at_once(channels):
+    pixels = np.random.default_rng(1).integers(0, 256, (4000, channels), dtype=np.uint8)
+    found = count_colours(pixels)
+    number = cells_by_side(found)
+    for fine, rough in [(1, 2), (2, 5), (3, 8)]:
+        at_once = pool_colours(found, rough)
+        twice = pool_cells(pool_colours(found, fine), rough - fine)
+        assert number[rough] == at_once.counts.size
+        for a, b in zip(at_once, twice, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)

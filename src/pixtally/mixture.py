@@ -45,7 +45,7 @@ def fit_mixture(
     covariance: Covariance = "full",
     init: str | xr.Dataset | NDArray[Any] = "kmeans",
     n_init: int = 5,
-    tol: float = 1e-4,
+    tol: float = 1e-3,
     max_iter: int = 100,
     reg_covar: float = 1e-6,
     seed: int = 0,

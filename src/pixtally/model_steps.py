@@ -75,7 +75,7 @@ class Segment(ImagesStep):
         "full", description="Form of the covariances."
     )
     n_init: int = Field(5, ge=1, description="Random starts.")
-    tol: float = Field(1e-4, gt=0, description="Least change of the mean log-likelihood.")
+    tol: float = Field(1e-3, gt=0, description="Least change of the mean log-likelihood.")
     max_iter: int = Field(100, ge=1, description="Most passes over the images.")
     seed: int = Field(0, ge=0, description="Of the random starts.")
     output: Literal["means", "labels"] = Field(

@@ -16,6 +16,8 @@ class ColourCells(NamedTuple):
 
     Attributes
     ----------
+    codes : ndarray of uint32, shape (cells,)
+        Ascending Morton codes without the bits inside a cell.
     centroids : ndarray of float64, shape (d, cells)
         Mean colour of the pixels of each cell.
     counts : ndarray of float64, shape (cells,)
@@ -25,6 +27,7 @@ class ColourCells(NamedTuple):
         hides.
     """
 
+    codes: NDArray[np.uint32]
     centroids: NDArray[np.float64]
     counts: NDArray[np.float64]
     scatter: NDArray[np.float64]
@@ -62,7 +65,25 @@ def pool_colours(found: ColourCounts, side_bits: int) -> ColourCells:
     offsets = first[:d] / totals
     corners = decode_colours(_first_codes(cells, d * side_bits), d).astype(np.float64)
     variance = (second[:d] - (offsets**2) @ totals) / totals.sum()
-    return ColourCells(corners + offsets, totals, np.diag(variance))
+    return ColourCells(cells, corners + offsets, totals, np.diag(variance))
+
+
+def pool_cells(cells: ColourCells, more_bits: int) -> ColourCells:
+    """Pool cells into cells of ``2**more_bits`` times their side."""
+    d = cells.centroids.shape[0]
+    codes = (cells.codes.astype(np.uint64) >> np.uint64(d * more_bits)).astype(np.uint32)
+    starts = np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
+    counts = np.add.reduceat(cells.counts, starts)
+    centroids = np.add.reduceat(cells.centroids * cells.counts, starts, axis=1) / counts
+    sizes = np.diff(np.append(starts, codes.size))
+    apart = cells.centroids - np.repeat(centroids, sizes, axis=1)
+    between = np.diag(apart**2 @ cells.counts / counts.sum())
+    return ColourCells(codes[starts], centroids, counts, cells.scatter + between)
+
+
+def cells_by_side(found: ColourCounts) -> NDArray[np.int64]:
+    """Return the numbers of cells of side 2**s that hold colours, for s = 0 to 8, shape (9,)."""
+    return _count_cells(found.codes, np.uint64(found.channels))
 
 
 def _first_codes(cells: NDArray[np.uint32], bits: int) -> NDArray[np.uint32]:
@@ -116,3 +137,16 @@ def _pool(codes, counts, halves, half, bits):
     second[2] = q2
     second[3] = q3
     return cells[:n].copy(), totals[:n].copy(), first[:, :n].copy(), second
+
+
+@njit(nogil=True, cache=True)
+def _count_cells(codes, channels):
+    """Count the changes of cell from colour to colour, for every side."""
+    cells = np.ones(9, np.int64) if codes.size else np.zeros(9, np.int64)
+    for side in range(9):
+        shift = channels * np.uint64(side)
+        changes = 0
+        for i in range(1, codes.size):
+            changes += np.uint64(codes[i] ^ codes[i - 1]) >> shift != 0
+        cells[side] += changes
+    return cells

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 MAX_CHANNELS = 4
 _PAGED_CHANNELS = 3
 _BLOCK = 1024
-_PAGE_BITS = 2  # the low bits of each channel that lie inside one page
+_PAGE_BITS = 6  # the low bits of a code: a counter in its page
+_FULL = 65535
 
 
 class ColourCounts(NamedTuple):
@@ -54,8 +55,9 @@ def count_colours(
     Notes
     -----
     A sparse table in two levels: the high bits of the code name a page, made when first seen; the
-    low six bits the counter in it. Colours of one image crowd in few pages, so the
-    counters stay in cache. Four channels would need too large a first level and are sorted.
+    low six bits the counter in it, of 16 bits; that it was full is noted aside. Colours of one
+    image crowd in few pages, so the counters stay in cache. Four channels would need too large a
+    first level and are sorted.
 
     Examples
     --------
@@ -70,14 +72,21 @@ def count_colours(
     flat, strides = _flat_view(pixels)
     table = np.zeros((_PAGED_CHANNELS, 256), np.uint32)
     table[:channels] = spread_table(channels)
-    page_shift = _PAGE_BITS * _PAGED_CHANNELS
-    n_cells = 1 << max(8 * channels - page_shift, 0)
+    n = pixels.shape[0]
+    n_cells = 1 << max(8 * channels - _PAGE_BITS, 0)
     page_of = np.zeros(n_cells, np.int32)
     # Never touched pages of a zeroed allocation cost address space only.
-    dtype, steps = (np.uint32, np.ones(1, np.uint32)) if weights is None else (np.float64, weights)
-    pages = np.zeros((n_cells + 1, 1 << page_shift), dtype)
-    m = _fill_pages(flat, pixels.shape[0], strides, table, steps, page_of, pages)
+    shape = (n_cells + 1, 1 << _PAGE_BITS)
+    if weights is not None:
+        sums = np.zeros(shape, np.float64)
+        m = _fill_sums(flat, n, strides, table, weights, page_of, sums)
+        codes, totals = _gather_pages(page_of, sums, m)
+        return ColourCounts(codes, totals, channels)
+    pages = np.zeros(shape, np.uint16)
+    full = np.empty(n // _FULL + 1, np.uint32)
+    m, n_full = _fill_counts(flat, n, strides, table, page_of, pages, full)
     codes, counts = _gather_pages(page_of, pages, m)
+    np.add.at(counts, np.searchsorted(codes, full[:n_full]), float(_FULL))
     return ColourCounts(codes, counts, channels)
 
 
@@ -178,23 +187,19 @@ def _count_sorted(pixels: NDArray[np.uint8], weights: NDArray[np.float64] | None
 
 
 @njit(nogil=True, cache=True)
-def _fill_pages(flat, n, strides, table, weights, page_of, pages):
-    """Count n pixels into pages, making each page when first seen; return how many colours."""
-    step, to_second, to_third = strides
-    first, second, third = table[0], table[1], table[2]
-    page_shift = np.uint32(_PAGE_BITS * _PAGED_CHANNELS)
-    slot_mask = np.uint32(pages.shape[1] - 1)
-    every = 1 if weights.size > 1 else 0
+def _fill_counts(flat, n, strides, table, page_of, pages, full):
+    """Count n pixels in 16 bits; return how many colours, and counters that were full.
+
+    A counter that overflows goes on from 1 and its code is noted in ``full``.
+    """
     codes = np.empty(_BLOCK, np.uint32)
-    used = colours = 0
+    slot_mask = np.uint32(pages.shape[1] - 1)
+    used = colours = n_full = 0
     for start in range(0, n, _BLOCK):
         size = min(_BLOCK, n - start)
-        # Codes first: the second loop then has many independent cache misses in flight.
+        _encode(flat, start, size, strides, table, codes)
         for i in range(size):
-            at = (start + i) * step
-            codes[i] = first[flat[at]] | second[flat[at + to_second]] | third[flat[at + to_third]]
-        for i in range(size):
-            cell = codes[i] >> page_shift
+            cell = codes[i] >> np.uint32(_PAGE_BITS)
             page = page_of[cell]
             if page == 0:
                 used += 1
@@ -202,10 +207,48 @@ def _fill_pages(flat, n, strides, table, weights, page_of, pages):
                 page_of[cell] = page
             slot = codes[i] & slot_mask
             before = pages[page, slot]
-            after = before + weights[(start + i) * every]
+            colours += before == 0
+            after = np.uint16(before + np.uint16(1))
+            if after == 0:
+                full[n_full] = codes[i]
+                n_full += 1
+                after = np.uint16(1)
+            pages[page, slot] = after
+    return colours, n_full
+
+
+@njit(nogil=True, cache=True)
+def _fill_sums(flat, n, strides, table, weights, page_of, pages):
+    """Add up the weights of n pixels; return how many colours have some."""
+    codes = np.empty(_BLOCK, np.uint32)
+    slot_mask = np.uint32(pages.shape[1] - 1)
+    used = colours = 0
+    for start in range(0, n, _BLOCK):
+        size = min(_BLOCK, n - start)
+        _encode(flat, start, size, strides, table, codes)
+        for i in range(size):
+            cell = codes[i] >> np.uint32(_PAGE_BITS)
+            page = page_of[cell]
+            if page == 0:
+                used += 1
+                page = used
+                page_of[cell] = page
+            slot = codes[i] & slot_mask
+            before = pages[page, slot]
+            after = before + weights[start + i]
             colours += before == 0 and after > 0
             pages[page, slot] = after
     return colours
+
+
+@njit(nogil=True, cache=True)
+def _encode(flat, start, size, strides, table, codes):
+    """Write the codes of a block of pixels: first, so that then many cache misses overlap."""
+    step, to_second, to_third = strides
+    first, second, third = table[0], table[1], table[2]
+    for i in range(size):
+        at = (start + i) * step
+        codes[i] = first[flat[at]] | second[flat[at + to_second]] | third[flat[at + to_third]]
 
 
 @njit(nogil=True, cache=True)

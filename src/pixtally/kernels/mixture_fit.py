@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pixtally.kernels.colour_cells import pool_colours
+from pixtally.kernels.colour_cells import cells_by_side, pool_cells, pool_colours
 from pixtally.kernels.colours import ColourCounts, decode_colours
 from pixtally.kernels.mixture import accumulate, expect, n_moments
 from pixtally.kernels.mixture_start import Mixture, reseed, start_kmeans
@@ -82,7 +82,7 @@ class Recipe:
 
     covariance: str = "full"
     n_init: int = 5
-    tol: float = 1e-4
+    tol: float = 1e-3
     max_iter: int = 100
     reg_covar: float = 1e-6
     seed: int = 0
@@ -102,25 +102,13 @@ def colour_levels(found: ColourCounts) -> list[Samples]:
     """Distinct colours at up to three grains: coarse for restarts, finer, and the exact colours."""
     d = found.channels
     exact = Samples(decode_colours(found.codes, d), found.counts, np.zeros((d, d)))
-    sides = _sides(found, (_RESTART_CELLS, _REFINE_CELLS))
-    coarse = [Samples(*pool_colours(found, side)) for side in dict.fromkeys(sides) if side > 0]
-    # Few colours: the restarts, which take doubles, run on all of them.
-    return (
-        [*coarse, exact]
-        if coarse
-        else [exact._replace(values=exact.values.astype(np.float64)), exact]
-    )
-
-
-def _sides(found: ColourCounts, limits: tuple[int, ...]) -> list[int]:
-    """Return for each limit the least side, in bits, of cells that are no more."""
-    cells = found.codes
-    sizes = [cells.size]
-    while sizes[-1] > min(limits):
-        cells = cells >> np.uint32(found.channels)
-        cells = np.concatenate([cells[:1], cells[1:][cells[1:] != cells[:-1]]])
-        sizes.append(cells.size)
-    return [next(side for side, size in enumerate(sizes) if size <= limit) for limit in limits]
+    number = cells_by_side(found)
+    fine, rough = (int(np.argmax(number <= limit)) for limit in (_REFINE_CELLS, _RESTART_CELLS))
+    if rough == 0:  # few colours: the restarts, which take doubles, run on all of them
+        return [exact._replace(values=exact.values.astype(np.float64)), exact]
+    cells = pool_colours(found, fine or rough)
+    coarse = [cells] if fine in (0, rough) else [pool_cells(cells, rough - fine), cells]
+    return [*(Samples(c.centroids, c.counts, c.scatter) for c in coarse), exact]
 
 
 def fit_levels(
