@@ -84,6 +84,10 @@ def test_mask_and_weights_leave_out_and_count_again(stack):
     for kind in (np.uint8, np.float64):
         got = pt.fit_mixture(stack.astype(kind), 3, mask=mask, weights=times)
         same_model(got, pt.fit_mixture(repeated.astype(kind), 3), 1e-3)
+        dims = ("image", "y", "x", "channel")
+        lazy = xr.DataArray(stack.astype(kind), dims=dims).chunk(image=2, y=7)
+        parts = pt.fit_mixture(lazy, 3, mask=mask, weights=xr.DataArray(times, dims=dims[:3]))
+        same_model(parts, got)
 
 
 def test_a_mask_makes_nan_harmless(stack):

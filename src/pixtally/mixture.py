@@ -183,6 +183,8 @@ def predict_mixture(
     wanted = dtype if labels else None
     if isinstance(pixels.values, da.Array):
         chunks = pixels.values.chunks[:-1]
+        # Compiled here, so that not all workers do it at once.
+        _assign(np.zeros((1, mixture.means.shape[1]), pixels.values.dtype), mixture, wanted)
         made = da.map_blocks(
             _assign,
             pixels.values,

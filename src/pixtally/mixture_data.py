@@ -96,6 +96,7 @@ class Pixels:
         """Apply `leaf` to every block and combine the results in a tree."""
         if not isinstance(self.values, da.Array):
             return leaf(self.values, self.mask, self.weights, None, **settings)
+        self._compile(leaf, combine, settings)
         beside = [a for a in (self.mask, self.weights) if a is not None]
         name = "mixture-" + tokenize(leaf, self.values.name, [a.name for a in beside], settings)
         grid = list(np.ndindex(*self.values.numblocks[:-1]))
@@ -110,6 +111,17 @@ class Pixels:
             name, graph | tree, dependencies=[self.values, *beside]
         )
         return Delayed(root, layer, layer=name).compute()
+
+    def _compile(
+        self, leaf: Callable[..., Any], combine: Callable[..., Any], settings: dict[str, Any]
+    ) -> None:
+        """Run the kernels on one sample here, so that not all workers compile them at once."""
+        one = np.zeros((1, self.values.shape[-1]), self.values.dtype)
+        weights = None if self.weights is None else np.ones(1)
+        if "shape" in settings:
+            settings = {**settings, "shape": (1,)}
+        part = leaf(one, None, weights, None, **settings)
+        combine([part, part])
 
     def _beside(self) -> tuple[Any, Any]:
         return self.mask, self.weights

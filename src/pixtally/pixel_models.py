@@ -187,6 +187,9 @@ def _apply(
     size: int = 0,
 ) -> xr.Dataset:
     """Apply a function of (..., bin) counts to every block; each output may have components."""
+    if counts.chunks is not None:
+        # Compiled here, so that not all workers do it at once.
+        block(np.zeros((1, counts.sizes[BIN]), counts.dtype), **settings)
     made = xr.apply_ufunc(
         block,
         counts.drop_vars([BIN, BOUNDS], errors="ignore"),
