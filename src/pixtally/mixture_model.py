@@ -93,8 +93,8 @@ def to_sklearn(model: xr.Dataset) -> Any:
     Returns
     -------
     GaussianMixture
-        Ready for ``predict``, ``score_samples`` and ``sample``. Give it float samples: on uint8
-        scikit-learn's own arithmetic overflows.
+        Ready for ``predict``, ``score_samples`` and ``sample``. Give it float samples: for uint8
+        scikit-learn answers differently.
 
     Raises
     ------
