@@ -27,7 +27,7 @@ class PixelMixture(AnswerStep):
     name: ClassVar[str] = "pixel_mixture"
 
     components: int = Field(3, ge=1, description="Gaussians of each pixel.")
-    tol: float = Field(2e-4, gt=0, description="Least change of the mean log-likelihood.")
+    tol: float = Field(3e-4, gt=0, description="Least change of the mean log-likelihood.")
     max_iter: int = Field(100, ge=1, description="Most iterations.")
     reg_covar: float = Field(1e-6, ge=0, description="Added to every variance.")
 

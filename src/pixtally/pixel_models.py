@@ -20,7 +20,7 @@ def pixel_mixture(
     hist: xr.Dataset,
     components: int = 3,
     *,
-    tol: float = 2e-4,
+    tol: float = 3e-4,
     max_iter: int = 100,
     reg_covar: float = 1e-6,
 ) -> xr.Dataset:

@@ -45,7 +45,7 @@ def fit_pixels(
     centres: Floats,
     widths: Floats,
     n_components: int,
-    tol: float = 2e-4,
+    tol: float = 3e-4,
     max_iter: int = 100,
     reg_covar: float = 1e-6,
 ) -> PixelMixtures:
