@@ -19,7 +19,8 @@ FLOORS = [
     {"windows"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
-    {"histogram", "merge", "answers", "transforms"},
+    {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
+    {"mixture", "pixel_models", "foreground", "montage", "exposure"},
     {"progress", "zarr_io", "display", "render", "demo", "readers"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},
@@ -29,10 +30,10 @@ FLOORS = [
     {"write"},
     {"verify", "describe", "append", "glance"},
     {"steps"},
-    {"repair_steps"},
+    {"repair_steps", "model_steps"},
     {"accessor", "cluster"},
     {"spec"},
-    {"pipeline"},
+    {"pipeline", "fit_job"},
     {"image_commands"},
     {"cli", "__init__"},
 ]
@@ -45,7 +46,7 @@ ONLY_IN = {
     "yaml": {"pipeline", "spec", "cluster", "cli"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
-        *("transforms", "render"),
+        *("transforms", "render", "mixture_data", "mixture"),
         *("jobs", "store", "cluster", "pipeline", "write", "verify"),
     },
 }

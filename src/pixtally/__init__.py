@@ -8,10 +8,15 @@ from pixtally.errors import PixtallyError
 
 if TYPE_CHECKING:
     from pixtally.cluster import cluster
+    from pixtally.exposure import steady_exposure
+    from pixtally.foreground import foreground
     from pixtally.histogram import pixel_histogram
     from pixtally.ingest import Ingested, ingest, ingest_images
     from pixtally.merge import merge_histograms
+    from pixtally.mixture import fit_mixture, predict_mixture
+    from pixtally.mixture_model import to_sklearn
     from pixtally.pipeline import Pipeline
+    from pixtally.pixel_models import fit_peaks, pixel_mixture
     from pixtally.render import contact_sheet, display_limits, render
     from pixtally.store import open_histogram, open_images
     from pixtally.transforms.colormap import apply_colormap, invert_colormap
@@ -31,6 +36,9 @@ __all__ = [
     "contact_sheet",
     "display_limits",
     "fill",
+    "fit_mixture",
+    "fit_peaks",
+    "foreground",
     "ingest",
     "ingest_images",
     "invert_colormap",
@@ -38,7 +46,11 @@ __all__ = [
     "open_histogram",
     "open_images",
     "pixel_histogram",
+    "pixel_mixture",
+    "predict_mixture",
     "render",
+    "steady_exposure",
+    "to_sklearn",
     "translate",
     "write_histogram",
     "write_images",
@@ -55,6 +67,9 @@ make_lazy(
         "contact_sheet": "render",
         "display_limits": "render",
         "fill": "transforms.fill",
+        "fit_mixture": "mixture",
+        "fit_peaks": "pixel_models",
+        "foreground": "foreground",
         "ingest": "ingest",
         "ingest_images": "ingest",
         "invert_colormap": "transforms.colormap",
@@ -62,7 +77,11 @@ make_lazy(
         "open_histogram": "store",
         "open_images": "store",
         "pixel_histogram": "histogram",
+        "pixel_mixture": "pixel_models",
+        "predict_mixture": "mixture",
         "render": "render",
+        "steady_exposure": "exposure",
+        "to_sklearn": "mixture_model",
         "translate": "transforms.translate",
         "write_histogram": "write",
         "write_images": "write_images",

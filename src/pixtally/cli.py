@@ -306,6 +306,37 @@ def append(
 
 @main.command()
 @click.argument("store", type=click.Path())
+@click.argument("dest", type=click.Path())
+@click.option("-k", "--components", default="3", show_default=True, help="A number, or bic.")
+@click.option(
+    "--covariance",
+    type=click.Choice(["full", "tied", "diag", "spherical"]),
+    default="full",
+    show_default=True,
+    help="Form of the covariances of colours.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random starts.")
+@CLUSTER
+@one_line_errors
+def mixture(
+    store: str, dest: str, components: str, covariance: str, seed: int, cluster: str | None
+) -> None:
+    r"""Fit Gaussians to the colours of images, or to every pixel of a histogram.
+
+    \b
+      pixtally mixture photo.zarr model.zarr -k bic
+      pixtally mixture hist.zarr background.zarr -k 3
+    """
+    from pixtally.fit_job import fit_store, model_summary
+
+    number = int(components) if components.isdecimal() else components
+    with _cluster(cluster, default=False):
+        model = fit_store(store, dest, number, covariance=covariance, seed=seed)
+    click.echo(json.dumps({**model_summary(model), "store": dest}, indent=2))
+
+
+@main.command()
+@click.argument("store", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @one_line_errors
 def info(store: str, as_json: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,12 +26,16 @@ from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
 from pixtally.spec import Source, Spec, Where, make_spec, read_spec
-from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram
+from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
 from pixtally.write_images import write_images
+from pixtally.zarr_io import write_small
 
 log = logging.getLogger("pixtally")
+
+SHOWN_IMAGES = 12
+"""Resulting images that a pipeline without statistics writes as PNG."""
 
 
 @dataclass
@@ -240,6 +243,7 @@ class Pipeline:
             report.seconds["writing images"] = time.perf_counter() - begin
             report.n_images = images.sizes["image"]
             report.made["resulting images"] = str(self.output)
+            self._show_images(report)
             self._write_resolved(report)
             return report
         hist = write_histogram(
@@ -253,7 +257,7 @@ class Pipeline:
         report.seconds["counting"] = time.perf_counter() - begin
         report.n_images = int(hist.attrs["n_images"])
         report.made["histogram"] = str(self.output)
-        self._answer(hist, report, progress)
+        self._answer(hist, images, report, progress)
         self._write_resolved(report)
         return report
 
@@ -286,7 +290,9 @@ class Pipeline:
         report.seconds[f"reading {kind}"] = time.perf_counter() - begin
         return open_images(made.dest)
 
-    def _answer(self, hist: xr.Dataset, report: Report, progress: bool | None) -> None:
+    def _answer(
+        self, hist: xr.Dataset, images: xr.DataArray, report: Report, progress: bool | None
+    ) -> None:
         """Compute all statistic images together, in one pass over the counts, and write them."""
         found: dict[str, xr.DataArray] = {}
         for step in self.spec.steps:
@@ -303,13 +309,37 @@ class Pipeline:
             )
         named = self.spec.output.statistics
         store = self.path(named) if named else self._beside("-statistics.zarr")
-        _write_small(statistics, store)
+        write_small(statistics, store)
         report.made["statistics"] = str(store)
         if self.spec.output.png is not None:
             folder = self.path(self.spec.output.png)
             report.made["pictures"] = str(folder)
             _write_pictures(statistics, folder)
+        self._picture(images, statistics, report)
         report.seconds["statistics"] = time.perf_counter() - begin
+
+    def _picture(self, images: xr.DataArray, statistics: xr.Dataset, report: Report) -> None:
+        """Write the pictures of the steps that make some."""
+        for step in self.spec.steps:
+            if isinstance(step, PictureStep):
+                for name, picture in step.pictures(images, statistics).items():
+                    named = self.spec.output.png
+                    folder = self.path(named) if named else self.output.parent
+                    folder.mkdir(parents=True, exist_ok=True)
+                    path = display.save_png(picture, folder / f"{name}.png", (0, 255))
+                    report.made[f"picture of {step.name}"] = str(path)
+
+    def _show_images(self, report: Report) -> None:
+        """Write the first resulting images as PNG, where the pipeline asks for pictures."""
+        if self.spec.output.png is None:
+            return
+        folder = self.path(self.spec.output.png)
+        folder.mkdir(parents=True, exist_ok=True)
+        images = open_images(self.output)
+        span = (0, 255) if images.dtype == np.uint8 else None
+        for number, image in enumerate(images[:SHOWN_IMAGES]):
+            display.save_png(image, folder / f"image-{number:04d}.png", span)
+        report.made["pictures"] = str(folder)
 
     def _write_resolved(self, report: Report) -> None:
         """Write the specification as it was understood, and the versions, beside the output."""
@@ -340,26 +370,18 @@ def _warn_of_unfilled(images: xr.DataArray) -> None:
     log.warning("%d images keep invalid pixels after fill: %s%s", len(places), named, more)
 
 
-def _write_small(dataset: xr.Dataset, path: Path) -> None:
-    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
-    scratch = path.with_name(path.name + ".partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
-    shutil.rmtree(path, ignore_errors=True)
-    scratch.rename(path)
-
-
 def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
-    """Write each statistic image as PNG; quantiles share one scale, so that they compare."""
+    """Write each statistic image as PNG; those of one variable share a scale, to compare."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in statistics.data_vars.items():
-        if "quantile" in image.dims:
-            span = display.robust_span(image.values)
-            for q in image["quantile"].values:
-                display.save_png(image.sel(quantile=q), folder / f"quantile-{q:g}.png", span)
-        else:
+        dim = next((d for d in image.dims if d in ("quantile", "component")), None)
+        if dim is None:
             display.save_png(image, folder / f"{name}.png")
+            continue
+        span = display.robust_span(image.values)
+        called = "quantile" if dim == "quantile" else name
+        for each in image[dim].values:
+            display.save_png(image.sel({dim: each}), folder / f"{called}-{each:g}.png", span)
 
 
 def versions() -> dict[str, str]:

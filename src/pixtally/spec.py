@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from pixtally import model_steps as model_steps  # registers its steps
 from pixtally import repair_steps as repair_steps  # registers its steps
 from pixtally.cluster import first_problem
 from pixtally.errors import PixtallyError
@@ -119,7 +120,7 @@ class Spec(Strict):
         if stages != sorted(stages):
             raise ValueError(
                 "steps that change images come first, then pixel_histogram, then what follows "
-                f"from it (found {', '.join(s.name for s in self.steps)})"
+                f"from it, then pictures (found {', '.join(s.name for s in self.steps)})"
             )
         counting = [s.name for s in self.steps if s.stage == 1]
         if len(counting) > 1:

@@ -1,6 +1,6 @@
 """The steps of a pipeline by name; each takes the arguments of the function with its name.
 
-To add a step: a class with the function's arguments as fields, of one of the three kinds.
+To add a step: a class with the function's arguments as fields, of one of the four kinds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Step(BaseModel):
     name : str
         As written in the YAML.
     stage : int
-        0: images to images; 1: images to a histogram; 2: a histogram to images.
+        0: images to images; 1: images to a histogram; 2: a histogram to statistic images;
+        3: images and statistic images to pictures.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -54,6 +55,16 @@ class AnswerStep(Step):
 
     def answer(self, hist: xr.Dataset) -> dict[str, xr.DataArray]:
         """Return the statistic images by name."""
+        raise NotImplementedError
+
+
+class PictureStep(Step):
+    """A step from images and their statistic images to pictures for people."""
+
+    stage: ClassVar[int] = 3
+
+    def pictures(self, images: xr.DataArray, statistics: xr.Dataset) -> dict[str, xr.DataArray]:
+        """Return pictures of (y, x) or (y, x, channel) bytes by name."""
         raise NotImplementedError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -137,3 +138,13 @@ class StoredArray:
 
     def __repr__(self) -> str:
         return f"<StoredArray {self.path}/{self.name} {self.shape} {self.dtype}>"
+
+
+def write_small(dataset: xr.Dataset, path: Path) -> None:
+    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
+    scratch = path.with_name(path.name + ".partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
+    shutil.rmtree(path, ignore_errors=True)
+    scratch.rename(path)
