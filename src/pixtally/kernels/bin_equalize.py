@@ -1,0 +1,82 @@
+"""Whole float images through all passes of one kernel, while each is in the cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pixtally.kernels.bin_segments import lay_edges, recipe_heights, share_heights
+from pixtally.kernels.segments import map_slots, tabulate
+from pixtally.kernels.image_slots import count_slots, measure_edges
+
+
+@njit(nogil=True, cache=True)
+def _equalize(samples, span, own, counts, given, centred, slots, out):  # type: ignore[no-untyped-def]
+    bins = counts.shape[1]
+    at = np.empty((1, bins + 1))
+    frame = np.empty((1, 3))
+    heights = np.empty((1, bins))
+    knots = np.empty((1, bins + 2))
+    slopes = np.empty((1, bins + 2))
+    values = np.empty((1, bins + 2))
+    splits = np.empty((1, bins + 2 if centred else 0))
+    for i in range(samples.shape[0]):
+        image = samples[i : i + 1]
+        count = counts[i : i + 1]
+        lay_edges(span[i : i + 1], given, own)
+        for b in range(bins):
+            if not own[0, b] < own[0, b + 1]:
+                return i
+        at[:] = own
+        measure_edges(at, frame)
+        count_slots(image, at, frame, count, True, slots)
+        if centred:
+            share_heights(count, own, heights)
+        else:
+            recipe_heights(count, own, heights)
+        tabulate(own, heights, centred, knots, slopes, values, splits)
+        target = out[i : i + 1]
+        map_slots(image, at, frame, knots, slopes, values, splits, True, slots, target)
+    return -1
+
+
+def equalize_binned(
+    samples: NDArray[Any],
+    span: NDArray[np.float64],
+    bins: int,
+    out: NDArray[Any],
+    *,
+    centred: bool,
+    given: bool = False,
+) -> tuple[NDArray[np.int64], int]:
+    """Equalize whole float images by ``bins`` bins over each image's span.
+
+    Parameters
+    ----------
+    samples : ndarray (n, p), float32 or float64
+        One image a row.
+    span : ndarray (n, 2), float64
+    bins : int
+    out : ndarray (n, p), float32 or float64
+        Filled here.
+    centred : bool
+        Interpolate the cumulative share between bin centres (scikit-image), in place of the
+        recipe's CDF between left edges.
+    given : bool
+        Whether the spans are the user's range, in place of the samples' own.
+
+    Returns
+    -------
+    counts : ndarray (n, bins), int64
+    refused : int
+        The first image whose span is too narrow for so many bins, or -1; ``out`` is whole only
+        where it is -1.
+    """
+    counts = np.zeros((len(samples), bins), np.int64)
+    own = np.empty((1, bins + 1), samples.dtype)
+    slots = np.empty((1, samples.shape[1]), np.uint32)
+    rows = np.ascontiguousarray(samples)
+    return counts, int(_equalize(rows, span, own, counts, given, centred, slots, out))
