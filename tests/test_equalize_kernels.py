@@ -20,8 +20,8 @@ from pixtally.kernels.equalize import (
     map_of,
     span_of,
 )
-from pixtally.kernels.rank import float_ranks
 from pixtally.kernels.image_slots import binned_counts, find_slots, prepare_edges
+from pixtally.kernels.rank import float_ranks
 
 
 def recipe_of_numpy(image, bins=256, range=None):

@@ -9,12 +9,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixtally.kernels.bin_segments import lay_edges, recipe_heights, share_heights
-from pixtally.kernels.segments import map_slots, tabulate
 from pixtally.kernels.image_slots import count_slots, measure_edges
+from pixtally.kernels.segments import map_slots, tabulate
 
 
 @njit(nogil=True, cache=True)
-def _equalize(samples, span, own, counts, given, centred, slots, out):  # type: ignore[no-untyped-def]
+def _equalize(samples, span, own, counts, given, centred, slots, out):
     bins = counts.shape[1]
     at = np.empty((1, bins + 1))
     frame = np.empty((1, 3))

@@ -8,15 +8,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixtally.kernels.image_slots import Edges
 from pixtally.kernels.level_tables import matlab_levels
 from pixtally.kernels.segments import Segments, linear_segments, step_segments
-from pixtally.kernels.image_slots import Edges
 
 Counts = NDArray[np.int64]
 
 
 @njit(nogil=True, cache=True)
-def _lay(low, high, kind, edges):  # type: ignore[no-untyped-def]
+def _lay(low, high, kind, edges):
     bins = edges.size - 1
     if low == high:
         low, high = low - kind(0.5), high + kind(0.5)
@@ -27,7 +27,7 @@ def _lay(low, high, kind, edges):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def lay_edges(span, given, edges):  # type: ignore[no-untyped-def]
+def lay_edges(span, given, edges):
     """Fill each row with ``numpy.linspace`` over its span.
 
     A span taken from the samples is divided in their own precision; a given one in float64,
@@ -71,7 +71,7 @@ def uniform_edges(
 
 
 @njit(nogil=True, cache=True)
-def recipe_heights(counts, own, heights):  # type: ignore[no-untyped-def]
+def recipe_heights(counts, own, heights):
     """Fill the recipe's CDF: the running sum of the density, from 0 at most to bins - 1."""
     bins = counts.shape[1]
     for i in range(counts.shape[0]):
@@ -87,7 +87,7 @@ def recipe_heights(counts, own, heights):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def share_heights(counts, own, heights):  # type: ignore[no-untyped-def]
+def share_heights(counts, own, heights):
     """Fill the cumulative share of each bin, rounded to the edges' precision."""
     kind = own.dtype.type
     for i in range(counts.shape[0]):

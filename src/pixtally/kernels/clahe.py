@@ -74,7 +74,7 @@ def reflect_101(length: int, padded: int) -> NDArray[np.int64]:
 
 
 @njit(nogil=True, cache=True)
-def _count(images, left_out, tile_rows, tile_columns, counts):  # type: ignore[no-untyped-def]
+def _count(images, left_out, tile_rows, tile_columns, counts):
     # tile_rows, tile_columns: (k, 2) pairs of a source index and the tile it counts in.
     masked = left_out.size > 0
     for n in range(images.shape[0]):
@@ -146,7 +146,7 @@ def tile_counts(
 
 
 @njit(nogil=True, cache=True)
-def _clip(counts, limit):  # type: ignore[no-untyped-def]
+def _clip(counts, limit):
     levels = counts.size
     excess = np.int64(0)
     for k in range(levels):
@@ -162,7 +162,7 @@ def _clip(counts, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _tables(counts, clip_limit, out):  # type: ignore[no-untyped-def]
+def _tables(counts, clip_limit, out):
     levels = counts.shape[1]
     top = np.float32(levels - 1)
     work = np.empty(levels, np.int32)
@@ -224,7 +224,7 @@ def _between(
 
 
 @njit(nogil=True, cache=True)
-def _pack(tables, rows, columns, bits, low, quads):  # type: ignore[no-untyped-def]
+def _pack(tables, rows, columns, bits, low, quads):
     # The four tables that meet between tile centres, one word a level: one look-up a sample.
     upper_left = tables[rows[0], columns[0]]
     upper_right = tables[rows[0], columns[1]]
@@ -239,7 +239,7 @@ def _pack(tables, rows, columns, bits, low, quads):  # type: ignore[no-untyped-d
 
 
 @njit(nogil=True, cache=True)
-def _blend_row(source, weights, below, bits, low, quads, words, out):  # type: ignore[no-untyped-def]
+def _blend_row(source, weights, below, bits, low, quads, words, out):
     one = np.float32(1)
     above = one - below
     kind = quads.dtype.type
@@ -260,7 +260,7 @@ def _blend_row(source, weights, below, bits, low, quads, words, out):  # type: i
 
 
 @njit(nogil=True, cache=True)
-def _blend(images, tables, bits, low, quads, bands, row_weights, runs, column_weights, out):  # type: ignore[no-untyped-def]
+def _blend(images, tables, bits, low, quads, bands, row_weights, runs, column_weights, out):
     words = np.empty(images.shape[2], quads.dtype)
     for n in range(images.shape[0]):
         for b in range(bands.shape[0]):

@@ -20,10 +20,10 @@ from pixtally.kernels import bin_segments
 from pixtally.kernels import level_tables as tables
 from pixtally.kernels.bin_equalize import equalize_binned
 from pixtally.kernels.image_counts import finite_span, level_counts
+from pixtally.kernels.image_slots import Edges, binned_counts, find_slots, prepare_edges
 from pixtally.kernels.lut import apply_lut
 from pixtally.kernels.rank import float_ranks
 from pixtally.kernels.segments import Segments, apply_segments
-from pixtally.kernels.image_slots import Edges, binned_counts, find_slots, prepare_edges
 
 Counts = NDArray[np.int64]
 Span = NDArray[np.float64]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @njit(nogil=True, cache=True)
-def _levels(samples, lanes, counts):  # type: ignore[no-untyped-def]
+def _levels(samples, lanes, counts):
     size = lanes.shape[1]
     for i in range(samples.shape[0]):
         row = samples[i]
@@ -29,7 +29,7 @@ def _levels(samples, lanes, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _levels_direct(samples, counts):  # type: ignore[no-untyped-def]
+def _levels_direct(samples, counts):
     for i in range(samples.shape[0]):
         row = samples[i]
         for k in range(row.size):
@@ -37,14 +37,14 @@ def _levels_direct(samples, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _levels_kept(samples, left_out, counts):  # type: ignore[no-untyped-def]
+def _levels_kept(samples, left_out, counts):
     for i in range(samples.shape[0]):
         for k in range(samples.shape[1]):
             counts[i, samples[i, k]] += 1 - np.int64(left_out[i, k])
 
 
 @njit(nogil=True, cache=True)
-def _span(samples, out):  # type: ignore[no-untyped-def]
+def _span(samples, out):
     for i in range(samples.shape[0]):
         low = np.inf
         high = -np.inf

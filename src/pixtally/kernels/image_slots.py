@@ -39,7 +39,7 @@ class Edges(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def measure_edges(at, frame):  # type: ignore[no-untyped-def]
+def measure_edges(at, frame):
     """Fill the frames of the edges in ``at``, and close each last bin on both sides."""
     bins = at.shape[1] - 1
     for i in range(at.shape[0]):
@@ -73,7 +73,7 @@ def prepare_edges(edges: NDArray[Any]) -> Edges:
 
 
 @njit(nogil=True, cache=True)
-def strip_slots(values, at, frame, slots):  # type: ignore[no-untyped-def]
+def strip_slots(values, at, frame, slots):
     """Write the slots of one strip of samples (the caller's kernel inlines this)."""
     first = frame[0]
     scale = frame[1]
@@ -101,14 +101,14 @@ def strip_slots(values, at, frame, slots):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _find(samples, at, frame, out):  # type: ignore[no-untyped-def]
+def _find(samples, at, frame, out):
     for i in range(samples.shape[0]):
         row = i % at.shape[0]
         strip_slots(samples[i], at[row], frame[row], out[i])
 
 
 @njit(nogil=True, cache=True)
-def count_slots(samples, at, frame, counts, keep, slots):  # type: ignore[no-untyped-def]
+def count_slots(samples, at, frame, counts, keep, slots):
     """Add up the bins of each image; with ``keep`` the slots of all samples are kept."""
     size = at.shape[1] + 1
     lanes = np.empty((4, size), np.uint32)  # four counters a slot: equal neighbours do not wait

@@ -14,7 +14,7 @@ _HALF = 1 << (_SHIFT - 1)
 
 
 @njit(nogil=True, cache=True)
-def _luminance(rgb, out):  # type: ignore[no-untyped-def]
+def _luminance(rgb, out):
     for n in range(rgb.shape[0]):
         for k in range(rgb.shape[2]):
             red, green, blue = (
@@ -26,7 +26,7 @@ def _luminance(rgb, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _recolour(rgb, old, new, top, out):  # type: ignore[no-untyped-def]
+def _recolour(rgb, old, new, top, out):
     middle = (top + 1) >> 1
     for n in range(rgb.shape[0]):
         for k in range(rgb.shape[2]):

@@ -12,7 +12,7 @@ _CONTAINERS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 @njit(nogil=True, cache=True)
-def _apply(samples, tables, out):  # type: ignore[no-untyped-def]
+def _apply(samples, tables, out):
     rows = tables.shape[0]
     for i in range(samples.shape[0]):
         table = tables[i % rows]

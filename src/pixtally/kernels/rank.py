@@ -18,7 +18,7 @@ _CROWDED = 24  # mean number of neighbours a sample is compared with, above whic
 
 
 @njit(nogil=True, cache=True)
-def _buckets(image, low, high, places, starts):  # type: ignore[no-untyped-def]
+def _buckets(image, low, high, places, starts):
     # Counting sort, first half; NaN gets the bucket past the last. Returns the comparisons due.
     buckets = starts.size - 2
     scale = buckets / (high - low) if high > low else 0.0
@@ -44,7 +44,7 @@ def _buckets(image, low, high, places, starts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _rank_in_buckets(image, places, starts, right, members, out):  # type: ignore[no-untyped-def]
+def _rank_in_buckets(image, places, starts, right, members, out):
     for k in range(image.size):
         at = starts[places[k]]
         members[at] = image[k]
@@ -65,7 +65,7 @@ def _rank_in_buckets(image, places, starts, right, members, out):  # type: ignor
 
 
 @njit(nogil=True, cache=True)
-def _rank_by_search(ordered, image, right, starts, out):  # type: ignore[no-untyped-def]
+def _rank_by_search(ordered, image, right, starts, out):
     count = ordered.size
     buckets = starts.size - 2
     # The outermost thousandth on each side goes to the end buckets, so that a few far

@@ -34,7 +34,7 @@ class Segments(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def map_slots(samples, at, frame, knots, slopes, values, splits, keep, slots, out):  # type: ignore[no-untyped-def]
+def map_slots(samples, at, frame, knots, slopes, values, splits, keep, slots, out):
     """Map the samples by slot; with ``keep`` the slots of all samples are known already."""
     for i in range(samples.shape[0]):
         row = i % at.shape[0]
@@ -67,7 +67,7 @@ def map_slots(samples, at, frame, knots, slopes, values, splits, keep, slots, ou
 
 
 @njit(nogil=True, cache=True)
-def tabulate(own, heights, centred, knots, slopes, values, splits):  # type: ignore[no-untyped-def]
+def tabulate(own, heights, centred, knots, slopes, values, splits):
     """Fill the tables of the linear map through ``heights`` at left edges or bin centres."""
     last = heights.shape[1] - 1
     half = own.dtype.type(0.5)
