@@ -85,6 +85,11 @@ class Recipe:
         return 1 << (8 * self.source.itemsize)
 
     @property
+    def counters(self) -> int:
+        """Number of counters of an image."""
+        return self.levels if self.by_level else 256 if self.method == "matlab" else self.bins
+
+    @property
     def unit(self) -> float:
         """Factor that carries shares in [0, 1] to the full range of an integer result."""
         shares = self.method == "cdf" or (self.method == "rank" and self.normalize)
@@ -262,8 +267,8 @@ def check_range(
 
     Parameters
     ----------
-    counts : ndarray (n or 1, levels or bins), int64
-        Of whole images.
+    counts : ndarray (k, levels or bins), int64
+        Of whole images, or of the channels of a whole collection, which n is a multiple of.
     samples : ndarray (n, p)
         Any part of the same images.
     left_out : ndarray (n, p), bool, or None
@@ -281,7 +286,7 @@ def check_range(
     if recipe.by_level:
         first, stop = math.ceil(low) - recipe.lowest, math.floor(high) - recipe.lowest + 1
         inside = counts[:, max(first, 0) : max(stop, 0)]
-    missed = np.broadcast_to(inside.sum(axis=1) == 0, samples.shape[:1])
+    missed = np.resize(inside.sum(axis=1) == 0, len(samples))
     valid = samples[missed]
     valid = valid[~left_out[missed]] if left_out is not None else valid
     valid = valid[valid == valid]
@@ -399,11 +404,12 @@ def _rank_floats(
         finish_floats(image[None], gone, recipe, values, out[one])
 
 
-def _batches(samples: NDArray[Any], recipe: Recipe) -> Iterator[slice]:
+def image_batches(samples: NDArray[Any], recipe: Recipe, channels: int = 1) -> Iterator[slice]:
+    """Yield slices of rows that fit into the caches together: whole images of some channels."""
     per_image = samples.shape[1] * samples.dtype.itemsize
     if recipe.by_level:
         per_image += 8 * recipe.levels
-    step = max(1, _BATCH_BYTES // max(per_image, 1))
+    step = max(1, _BATCH_BYTES // max(per_image * channels, 1)) * channels
     for start in range(0, samples.shape[0], step):
         yield slice(start, start + step)
 
@@ -430,7 +436,7 @@ def equalize_block(
         as_float = replace(recipe, source=np.dtype(np.float64))
         return equalize_block(samples.astype(np.float64), as_float, left_out)
     out = np.empty(samples.shape, recipe.dtype)
-    for rows in _batches(samples, recipe):
+    for rows in image_batches(samples, recipe):
         gone = None if left_out is None else left_out[rows]
         _WHOLE[recipe.road](samples[rows], gone, recipe, out[rows])
     return out
