@@ -19,7 +19,9 @@ FLOORS = [
     {"windows"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
-    {"histogram", "merge", "answers"},
+    {"planes"},
+    {"pixel_scope"},
+    {"histogram", "merge", "answers", "equalize", "clahe", "match"},
     {"progress", "zarr_io", "display", "demo", "readers"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},
@@ -43,6 +45,7 @@ ONLY_IN = {
     "yaml": {"pipeline", "spec", "cluster", "cli"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
+        *("planes", "pixel_scope", "equalize", "clahe", "match"),
         *("jobs", "store", "cluster", "pipeline", "write", "verify"),
     },
 }

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import exposure
 
-from pixtally.errors import PixtallyError
 from pixtally.kernels.bin_segments import uniform_edges
 from pixtally.kernels.equalize import (
     Recipe,
+    UnfitError,
     apply_map,
     counts_of,
     edges_of,
@@ -237,7 +237,7 @@ def test_integer_results_of_floats():
     share = equalize_block(image, settle("cdf", "float64"))
     np.testing.assert_array_equal(byte, np.rint(share * 255).astype(np.uint8))
     image[0, 3] = np.nan
-    with pytest.raises(PixtallyError, match=r"NaN cannot be kept in a uint8 result; pass fill="):
+    with pytest.raises(UnfitError, match=r"NaN cannot be kept in a uint8 result; pass fill="):
         equalize_block(image, settle("cdf", "float64", "uint8"))
     assert equalize_block(image, settle("cdf", "float64", "uint8", fill=9))[0, 3] == 9
 
@@ -246,13 +246,13 @@ def test_integer_results_of_floats():
 def test_a_range_without_samples(dtype):
     images = np.full((2, 30), 5, dtype)
     images[0] = 50
-    with pytest.raises(PixtallyError, match=r"range=\(40, 60\) holds no sample .* 5"):
+    with pytest.raises(UnfitError, match=r"range=\(40, 60\) holds no sample .* 5"):
         equalize_block(images, settle("interp", dtype, range=(40, 60)))
 
 
 def test_too_many_bins_for_the_precision():
     images = np.float32([[1, 1 + 1e-6, 1.000002]])
-    with pytest.raises(PixtallyError, match="256 bins do not fit"):
+    with pytest.raises(UnfitError, match="256 bins do not fit"):
         equalize_block(images, settle("interp", "float32"))
 
 

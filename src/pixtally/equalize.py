@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from pixtally.errors import PixtallyError
 from pixtally.kernels.equalize import (
     Recipe,
+    UnfitError,
     apply_map,
     check_range,
     counts_of,
@@ -24,6 +26,7 @@ from pixtally.kernels.equalize import (
     map_of,
     span_of,
 )
+from pixtally.kernels.image_slots import Edges
 from pixtally.kernels.luminance import luminance, recolour
 from pixtally.operands import ArrayLike
 from pixtally.pixel_scope import equalize_pixelwise
@@ -305,13 +308,26 @@ def equalize_whole(
     block: NDArray[Any], mask: NDArray[np.bool_] | None, recipe: Recipe
 ) -> NDArray[Any]:
     """Equalize a block of whole planes, each by its own counts."""
-    return equalize_block(_rows(block), recipe, _rows(mask)).reshape(block.shape)
+    with _said_to_users():
+        return equalize_block(_rows(block), recipe, _rows(mask)).reshape(block.shape)
 
 
-def _spans_of_rows(spans: NDArray[Any] | None, recipe: Recipe) -> NDArray[Any]:
-    if spans is not None:
-        return spans.reshape(-1, 2)
-    return np.array([recipe.range or (0.0, 1.0)], np.float64)
+@contextmanager
+def _said_to_users() -> Iterator[None]:
+    try:
+        yield
+    except UnfitError as error:
+        raise PixtallyError(str(error)) from None
+
+
+def _edges(spans: NDArray[Any] | None, recipe: Recipe, planes: int = 1) -> Edges | None:
+    """Return the edges of each plane, over its span or over the range that is given."""
+    if recipe.by_level:
+        return None
+    if spans is None:
+        spans = np.array([recipe.range or (0.0, 1.0)] * planes, np.float64)
+    with _said_to_users():
+        return edges_of(spans.reshape(-1, 2), recipe)
 
 
 def span_part(
@@ -340,7 +356,7 @@ def count_part(
 ) -> NDArray[np.int64]:
     """Return the counts of each plane's part, or their sum over the images."""
     rows, gone = _rows(block), _rows(mask)
-    edges = None if recipe.by_level else edges_of(_spans_of_rows(spans, recipe), recipe)
+    edges = _edges(spans, recipe)
     if not together:
         return counts_of(rows, gone, recipe, edges).reshape(*block.shape[:-2], -1)
     channels = len(rows) // len(block)
@@ -363,13 +379,11 @@ def apply_part(
     """Send a part of each plane through the map that the whole plane's counts give."""
     rows, gone = _rows(block), _rows(mask)
     whole = counts.reshape(-1, counts.shape[-1])
-    edges = None
-    if not recipe.by_level:
-        ends = np.broadcast_to(_spans_of_rows(spans, recipe), (len(whole), 2))
-        edges = edges_of(np.ascontiguousarray(ends), recipe)
-    check_range(whole, rows, gone, recipe)
+    edges = _edges(spans, recipe, len(whole))
     out = np.empty(rows.shape, recipe.dtype)
-    apply_map(rows, gone, recipe, map_of(whole, recipe, edges), out)
+    with _said_to_users():
+        check_range(whole, rows, gone, recipe)
+        apply_map(rows, gone, recipe, map_of(whole, recipe, edges), out)
     return out.reshape(block.shape)
 
 

@@ -157,7 +157,8 @@ def _lazy_reference(samples: Any) -> Any:
 
 
 def _levels_in(samples: NDArray[Any]) -> NDArray[np.int64]:
-    return level_counts(levels_of(samples.reshape(1, -1)), None)[0]
+    counts: NDArray[np.int64] = level_counts(levels_of(samples.reshape(1, -1)), None)[0]
+    return counts
 
 
 def _from_levels(counts: NDArray[np.int64], kind: np.dtype[Any]) -> Reference:

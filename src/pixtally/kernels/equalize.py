@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixtally.errors import PixtallyError
 from pixtally.kernels import bin_segments
 from pixtally.kernels import level_tables as tables
 from pixtally.kernels.bin_equalize import equalize_binned
@@ -30,6 +29,10 @@ Span = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _BATCH_BYTES = 1 << 20  # images worked on together: they stay in the outer cache between passes
+
+
+class UnfitError(ValueError):
+    """Samples that the settings do not fit; the message is one line that says how to mend it."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def edges_of(span: Span, recipe: Recipe) -> Edges:
 
     Raises
     ------
-    PixtallyError
+    UnfitError
         If so many bins do not fit into the span in the samples' precision.
     """
     if recipe.method == "matlab":
@@ -171,8 +174,8 @@ def edges_of(span: Span, recipe: Recipe) -> Edges:
     return prepare_edges(edges)
 
 
-def _too_narrow(span: NDArray[np.float64], recipe: Recipe) -> PixtallyError:
-    return PixtallyError(
+def _too_narrow(span: NDArray[np.float64], recipe: Recipe) -> UnfitError:
+    return UnfitError(
         f"{recipe.bins} bins do not fit between {span[0]} and {span[1]} in {recipe.source}: their"
         " edges coincide; pass fewer bins, a wider range, or images as float64"
     )
@@ -276,7 +279,7 @@ def check_range(
 
     Raises
     ------
-    PixtallyError
+    UnfitError
         If such an image has a valid sample among these.
     """
     if recipe.range is None:
@@ -291,7 +294,7 @@ def check_range(
     valid = valid[~left_out[missed]] if left_out is not None else valid
     valid = valid[valid == valid]
     if len(valid):
-        raise PixtallyError(
+        raise UnfitError(
             f"range=({low}, {high}) holds no sample of an image that spans {valid.min()} to"
             f" {valid.max()}; pass a range that every image reaches, or range=None for its own"
         )
@@ -371,7 +374,7 @@ def finish_floats(
         return
     gone = np.isnan(samples) if left_out is None else left_out | np.isnan(samples)
     if gone.any() and recipe.fill is None:
-        raise PixtallyError(
+        raise UnfitError(
             f"NaN cannot be kept in a {recipe.dtype} result; pass fill= (a value for invalid"
             " samples) or dtype='float32'"
         )
