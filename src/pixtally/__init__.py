@@ -7,9 +7,12 @@ from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 
 if TYPE_CHECKING:
+    from pixtally.clahe import clahe
     from pixtally.cluster import cluster
+    from pixtally.equalize import equalize
     from pixtally.histogram import pixel_histogram
     from pixtally.ingest import Ingested, ingest, ingest_images
+    from pixtally.match import match_histogram
     from pixtally.merge import merge_histograms
     from pixtally.pipeline import Pipeline
     from pixtally.store import open_histogram, open_images
@@ -22,9 +25,12 @@ __all__ = [
     "PixtallyError",
     "__version__",
     "append_images",
+    "clahe",
     "cluster",
+    "equalize",
     "ingest",
     "ingest_images",
+    "match_histogram",
     "merge_histograms",
     "open_histogram",
     "open_images",
@@ -39,9 +45,12 @@ make_lazy(
         "Ingested": "ingest",
         "Pipeline": "pipeline",
         "append_images": "write",
+        "clahe": "clahe",
         "cluster": "cluster",
+        "equalize": "equalize",
         "ingest": "ingest",
         "ingest_images": "ingest",
+        "match_histogram": "match",
         "merge_histograms": "merge",
         "open_histogram": "store",
         "open_images": "store",

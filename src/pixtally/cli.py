@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pixtally._version import __version__
+from pixtally.cli_common import CLUSTER, RESTART, Settings, in_cluster, one_line_errors
+from pixtally.equalize_cli import COMMANDS
 from pixtally.errors import PixtallyError
 
 OVERVIEW = """\
@@ -25,39 +25,6 @@ The four commonest commands:
   pixtally plan pipeline.yaml                   tiles, tasks, bytes and memory, before anything runs
   pixtally info hist.zarr                       what a store holds
 """
-
-
-class Settings:
-    """What holds for every command."""
-
-    debug = False
-
-
-def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what users can put right into one line on stderr and exit code 1."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            message = "stopped; nothing is lost: the same command goes on where this one stopped"
-            code = 130
-        except click.exceptions.Exit:
-            raise
-        except PixtallyError as error:
-            message, code = str(error), 1
-            if Settings.debug:
-                raise
-        except Exception as error:
-            if Settings.debug:
-                raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
-        click.echo(f"pixtally: {message}", err=True)
-        raise click.exceptions.Exit(code)
-
-    return wrapped
 
 
 @click.group(
@@ -87,12 +54,6 @@ def _report_left_out(left_out: list[dict[str, str]]) -> None:
             click.echo(f"  {bad['image']}: {bad['reason']}", err=True)
         if len(left_out) > 20:
             click.echo(f"  … and {len(left_out) - 20} more, listed in the store", err=True)
-
-
-CLUSTER = click.option(
-    "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
-)
-RESTART = click.option("--restart", is_flag=True, help="Begin again, replacing earlier results.")
 
 
 @main.command()
@@ -127,7 +88,7 @@ def ingest(
     """
     from pixtally.ingest import ingest_images
 
-    with _cluster(cluster, default=False):
+    with in_cluster(cluster, default=False):
         made = ingest_images(list(sources), dest, gray=gray, on_error=on_error, restart=restart)
     shape = " × ".join(map(str, made.shape))
     there = " (was complete already)" if made.already_done else ""
@@ -136,17 +97,6 @@ def ingest(
     _report_left_out(left_out)
     if left_out:
         raise click.exceptions.Exit(3)
-
-
-def _cluster(path: str | None, default: bool) -> Any:
-    """Return the context of a cluster: of a file, the default one, or none (threads)."""
-    from contextlib import nullcontext
-
-    if path is None and not default:
-        return nullcontext()
-    from pixtally.cluster import cluster
-
-    return cluster(path)
 
 
 @main.command()
@@ -244,7 +194,7 @@ def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool)
     from pixtally.pipeline import Pipeline
 
     pipeline = Pipeline.from_yaml(spec, _changes(changes))
-    with _cluster(cluster, default=True) as client:
+    with in_cluster(cluster, default=True) as client:
         click.echo(f"dashboard: {client.dashboard_link}", err=True)
         report = pipeline.run(restart=restart)
     click.echo(f"{report.n_images} images counted; made:")
@@ -291,7 +241,7 @@ def append(
     """
     from pixtally.append import append_sources
 
-    with _cluster(cluster, default=False):
+    with in_cluster(cluster, default=False):
         before, after = append_sources(store, list(sources), gray=gray, variable=variable)
     click.echo(f"{store}: {after - before} images added, {after} in all")
 
@@ -339,6 +289,10 @@ def schema() -> None:
     from pixtally.spec import spec_schema
 
     click.echo(json.dumps(spec_schema(), indent=2))
+
+
+for each in COMMANDS:
+    main.add_command(each)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from pixtally.histogram import Tally, prepare
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
-from pixtally.spec import Source, Spec, Where, make_spec, read_spec
+from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
@@ -154,8 +155,8 @@ class Pipeline:
         counting = self.counting
         if counting is None:
             raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
-        images = self._transformed(self._foreseen(self.spec.source))
-        mask = self._foreseen(self.spec.mask) if self.spec.mask else None
+        mask = _as_mask(self.spec.mask, self._foreseen) if self.spec.mask else None
+        images = self._transformed(self._foreseen(self.spec.source), mask)
         arguments = counting.model_dump()
         if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
             # Finding the range reads the images; the plan is the same for any.
@@ -163,7 +164,7 @@ class Pipeline:
         return prepare(
             images,
             **arguments,
-            mask=None if mask is None else mask.astype(bool),
+            mask=mask,
             resources=resources,
         )
 
@@ -193,10 +194,10 @@ class Pipeline:
         name = "-images.zarr" if isinstance(where, Source) else "-mask.zarr"
         return self.path(where.store) if where.store else self._beside(name)
 
-    def _transformed(self, images: xr.DataArray) -> xr.DataArray:
+    def _transformed(self, images: xr.DataArray, mask: xr.DataArray | None) -> xr.DataArray:
         for step in self.spec.steps:
             if isinstance(step, ImagesStep):
-                images = step.apply(images)
+                images = step.apply_within(images, self.folder, mask)
         return images
 
     def run(self, *, restart: bool = False, progress: bool | None = None) -> Report:
@@ -222,8 +223,12 @@ class Pipeline:
         """
         report = Report()
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        images = self._transformed(self._read(self.spec.source, report, restart, progress))
-        mask = self._read(self.spec.mask, report, restart, progress) if self.spec.mask else None
+        images = self._read(self.spec.source, report, restart, progress)
+        mask = None
+        if self.spec.mask:
+            read = partial(self._read, report=report, restart=restart, progress=progress)
+            mask = _as_mask(self.spec.mask, read)
+        images = self._transformed(images, mask)
         counting = self.counting
         begin = time.perf_counter()
         if counting is None:
@@ -237,7 +242,7 @@ class Pipeline:
             images,
             self.output,
             **counting.model_dump(),
-            mask=None if mask is None else _as_mask(mask, getattr(self.spec.mask, "invert", False)),
+            mask=mask,
             restart=restart,
             progress=progress,
         )
@@ -312,9 +317,9 @@ class Pipeline:
         report.made["resolved pipeline"] = str(path)
 
 
-def _as_mask(mask: xr.DataArray, invert: bool) -> xr.DataArray:
-    mask = mask.astype(bool).drop_vars("image_id", errors="ignore")
-    return ~mask if invert else mask
+def _as_mask(where: Mask, read: Callable[[Where], xr.DataArray]) -> xr.DataArray:
+    mask = read(where).astype(bool).drop_vars("image_id", errors="ignore")
+    return ~mask if where.invert else mask
 
 
 def _write_small(dataset: xr.Dataset, path: Path) -> None:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from pixtally import equalize_steps as equalize_steps  # registers its steps
 from pixtally.cluster import first_problem
 from pixtally.errors import PixtallyError
 from pixtally.steps import STEPS, Step, steps_schema

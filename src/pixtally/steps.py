@@ -5,6 +5,7 @@ To add a step: a class with the function's arguments as fields, of one of the th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import xarray as xr
@@ -36,6 +37,12 @@ class ImagesStep(Step):
     def apply(self, images: xr.DataArray) -> xr.DataArray:
         """Return the images after the step."""
         raise NotImplementedError
+
+    def apply_within(
+        self, images: xr.DataArray, folder: Path, mask: xr.DataArray | None
+    ) -> xr.DataArray:
+        """Return the images after the step, in a pipeline: its folder, and what it leaves out."""
+        return self.apply(images)
 
 
 class AnswerStep(Step):
