@@ -454,6 +454,6 @@ def _recolour_block(
     scaled = new.reshape(n, -1) if factor == 1.0 else new.reshape(n, -1) * new.dtype.type(factor)
     made = recolour(np.ascontiguousarray(block.reshape(n, 3, -1)), old.reshape(n, -1), scaled)
     made = made.reshape(block.shape)
-    if mask is not None and made.dtype == block.dtype:
+    if mask is not None and made.dtype.kind in "iu":
         made[mask] = block[mask]
     return made

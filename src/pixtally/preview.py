@@ -60,7 +60,7 @@ def write_preview(
 
 def _name(images: xr.DataArray, dim: str, place: int) -> str:
     if "image_id" in images.coords:
-        return str(images["image_id"].values[place])
+        return str(images["image_id"].values[place]).rpartition("/")[2][-36:]
     return f"{dim} {place}"
 
 
@@ -68,7 +68,7 @@ def _draw_row(row: Any, pair: list[xr.DataArray], name: str) -> None:
     for axes, image, when in zip(row, pair, ("before", "after"), strict=False):
         low, high = _span(image)
         axes.imshow(_picture(image, low, high), cmap="gray", vmin=0, vmax=1)
-        axes.set_title(f"{name} {when}", fontsize=9)
+        axes.set_title(f"{when}: {name}" if when == "before" else when, fontsize=9)
         axes.set_axis_off()
         values = _valid(image)
         counts, edges = np.histogram((values - low) / (high - low), PLOTTED_BINS, (0, 1))
