@@ -17,7 +17,7 @@ from pixtally.kernels.segments import map_slots, tabulate
 def _equalize(samples, span, own, counts, given, centred, slots, out):
     bins = counts.shape[1]
     at = np.empty((1, bins + 1))
-    frame = np.empty((1, 3))
+    frame = np.empty((1, 3), own.dtype)
     heights = np.empty((1, bins))
     knots = np.empty((1, bins + 2))
     slopes = np.empty((1, bins + 2))
@@ -77,6 +77,6 @@ def equalize_binned(
     """
     counts = np.zeros((len(samples), bins), np.int64)
     own = np.empty((1, bins + 1), samples.dtype)
-    slots = np.empty((1, samples.shape[1]), np.uint32)
+    slots = np.empty((1, samples.shape[1]), np.uint16 if bins < 65000 else np.uint32)
     rows = np.ascontiguousarray(samples)
     return counts, int(_equalize(rows, span, own, counts, given, centred, slots, out))

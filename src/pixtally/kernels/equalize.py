@@ -28,7 +28,7 @@ Counts = NDArray[np.int64]
 Span = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_BATCH_BYTES = 1 << 20  # images worked on together: they stay in the outer cache between passes
+_BATCH_BYTES = 1 << 22  # images worked on together: they stay in the outer cache between passes
 
 
 class UnfitError(ValueError):

@@ -28,9 +28,10 @@ class Edges(NamedTuple):
         The edges as they were given.
     at : ndarray (n or 1, bins + 1), float64
         The same, with the last bin closed on both sides as in ``numpy.histogram``.
-    frame : ndarray (n or 1, 3), float64
+    frame : ndarray (n or 1, 3), float32 or float64
         First edge, bins per unit, and the largest distance from a bin's middle that can be
-        trusted without looking at the edges.
+        trusted without looking at the edges. Slots are computed in its precision: float32 does
+        twice as many at a time, and is as exact, because doubtful slots are looked up.
     """
 
     own: NDArray[Any]
@@ -42,16 +43,17 @@ class Edges(NamedTuple):
 def measure_edges(at, frame):
     """Fill the frames of the edges in ``at``, and close each last bin on both sides."""
     bins = at.shape[1] - 1
+    rounding = 2.0**-23 if frame.itemsize == 4 else 2.0**-52
     for i in range(at.shape[0]):
-        first = at[i, 0]
-        scale = bins / (at[i, bins] - first)
+        frame[i, 0] = at[i, 0]
+        frame[i, 1] = bins / (at[i, bins] - at[i, 0])
+        first = np.float64(frame[i, 0])
+        scale = np.float64(frame[i, 1])
         drift = 0.0
         for b in range(bins + 1):
             drift = max(drift, abs((at[i, b] - first) * scale - b))
-        frame[i, 0] = first
-        frame[i, 1] = scale
-        # How far rounding moved the edges off the uniform grid, and the product's rounding.
-        frame[i, 2] = 0.5 - drift - 1e-15 * (bins + 2)
+        # How far rounding moved the edges off the uniform grid, and that of the two products.
+        frame[i, 2] = 0.5 - drift - 2 * rounding * (bins + 2)
         at[i, bins] = np.nextafter(at[i, bins], np.inf)
 
 
@@ -67,7 +69,7 @@ def prepare_edges(edges: NDArray[Any]) -> Edges:
     Edges
     """
     at = edges.astype(np.float64)
-    frame = np.empty((len(at), 3))
+    frame = np.empty((len(at), 3), edges.dtype)
     measure_edges(at, frame)
     return Edges(edges, at, frame)
 
@@ -79,20 +81,22 @@ def strip_slots(values, at, frame, slots):
     scale = frame[1]
     trusted = frame[2]
     last = at.size
-    high = last + 0.5
+    kind = frame.dtype.type
+    half = kind(0.5)
+    high = kind(last + 0.5)
     doubtful = np.int32(0)
     for k in range(values.size):
-        place = (np.float64(values[k]) - first) * scale + 1.0
+        place = (kind(values[k]) - first) * scale + kind(1)
         # Written so that NaN falls to 0.5, the slot below every bin.
-        place = place if place > 0.5 else 0.5
+        place = place if place > half else half
         place = place if place < high else high
         slot = np.int32(place)
-        doubtful += np.int32(abs(place - np.float64(slot) - 0.5) > trusted)
-        slots[k] = np.uint32(slot)
+        doubtful += np.int32(abs(place - kind(slot) - half) > trusted)
+        slots[k] = slot
     if doubtful:
         for k in range(values.size):
             value = np.float64(values[k])
-            slot = slots[k]
+            slot = np.uint32(slots[k])
             while slot > 0 and value < at[slot - np.uint32(1)]:
                 slot -= np.uint32(1)
             while slot < last and value >= at[slot]:

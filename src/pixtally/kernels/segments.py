@@ -53,7 +53,7 @@ def map_slots(samples, at, frame, knots, slopes, values, splits, keep, slots, ou
             if split.size:
                 for k in range(strip.size):
                     x = np.float64(strip[k])
-                    s = found[k] - np.uint32(x < split[found[k]])
+                    s = np.uint32(found[k]) - np.uint32(x < split[found[k]])
                     x = low if x < low else x  # keeps NaN, and infinity out of 0 * inf
                     x = high if x > high else x
                     target[k] = slope[s] * (x - knot[s]) + value[s]
