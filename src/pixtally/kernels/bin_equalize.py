@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 
 from pixtally.kernels.bin_segments import lay_edges, recipe_heights, share_heights
 from pixtally.kernels.image_slots import count_slots, measure_edges
-from pixtally.kernels.segments import map_slots, tabulate
+from pixtally.kernels.segments import halve_bins, map_slots, tabulate
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _equalize(samples, span, own, counts, given, centred, slots, out):
     bins = counts.shape[1]
-    at = np.empty((1, bins + 1))
+    step = 2 if centred else 1
+    fine = np.empty((1, step * bins + 1), own.dtype)
+    at = np.empty(fine.shape)
     frame = np.empty((1, 3), own.dtype)
+    fine_counts = np.empty((1, step * bins), np.int64)
     heights = np.empty((1, bins))
-    knots = np.empty((1, bins + 2))
-    slopes = np.empty((1, bins + 2))
-    values = np.empty((1, bins + 2))
-    splits = np.empty((1, bins + 2 if centred else 0))
+    knots = np.empty((1, step * bins + 2))
+    slopes = np.empty((1, step * bins + 2))
+    values = np.empty((1, step * bins + 2))
     for i in range(samples.shape[0]):
         image = samples[i : i + 1]
         count = counts[i : i + 1]
@@ -30,16 +32,22 @@ def _equalize(samples, span, own, counts, given, centred, slots, out):
         for b in range(bins):
             if not own[0, b] < own[0, b + 1]:
                 return i
-        at[:] = own
+        if centred:
+            halve_bins(own, fine)
+        else:
+            fine[:] = own
+        at[:] = fine
         measure_edges(at, frame)
-        count_slots(image, at, frame, count, True, slots)
+        fine_counts[:] = 0
+        count_slots(image, at, frame, fine_counts, True, slots)
+        for b in range(step * bins):
+            count[0, b // step] += fine_counts[0, b]
         if centred:
             share_heights(count, own, heights)
         else:
             recipe_heights(count, own, heights)
-        tabulate(own, heights, centred, knots, slopes, values, splits)
-        target = out[i : i + 1]
-        map_slots(image, at, frame, knots, slopes, values, splits, True, slots, target)
+        tabulate(fine, heights, centred, knots, slopes, values)
+        map_slots(image, at, frame, knots, slopes, values, True, slots, out[i : i + 1])
     return -1
 
 
@@ -77,6 +85,6 @@ def equalize_binned(
     """
     counts = np.zeros((len(samples), bins), np.int64)
     own = np.empty((1, bins + 1), samples.dtype)
-    slots = np.empty((1, samples.shape[1]), np.uint16 if bins < 65000 else np.uint32)
+    slots = np.empty((1, samples.shape[1]), np.uint16 if bins < 32000 else np.uint32)
     rows = np.ascontiguousarray(samples)
     return counts, int(_equalize(rows, span, own, counts, given, centred, slots, out))

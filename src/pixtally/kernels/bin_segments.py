@@ -15,7 +15,7 @@ from pixtally.kernels.segments import Segments, linear_segments, step_segments
 Counts = NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _lay(low, high, kind, edges):
     bins = edges.size - 1
     if low == high:
@@ -70,23 +70,24 @@ def uniform_edges(
     return edges
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def recipe_heights(counts, own, heights):
     """Fill the recipe's CDF: the running sum of the density, from 0 at most to bins - 1."""
     bins = counts.shape[1]
     for i in range(counts.shape[0]):
         total = max(counts[i].sum(), 1)
+        for b in range(bins):
+            heights[i, b] = counts[i, b] / np.float64(own[i, b + 1] - own[i, b]) / total
         summed = 0.0
         for b in range(bins):
-            width = np.float64(own[i, b + 1] - own[i, b])
-            summed += counts[i, b] / width / total
+            summed += heights[i, b]
             heights[i, b] = summed
         whole = summed if summed > 0.0 else 1.0
         for b in range(bins):
             heights[i, b] = (bins - 1) * heights[i, b] / whole
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def share_heights(counts, own, heights):
     """Fill the cumulative share of each bin, rounded to the edges' precision."""
     kind = own.dtype.type

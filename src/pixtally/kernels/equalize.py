@@ -454,10 +454,12 @@ def _finer_than_image(samples: NDArray[Any], recipe: Recipe) -> bool:
 def _by_level(
     samples: NDArray[Any], left_out: Mask | None, recipe: Recipe, out: NDArray[Any]
 ) -> None:
-    levels = levels_of(samples)
     counts = counts_of(samples, left_out, recipe, None)
     check_range(counts, samples, left_out, recipe)
-    span = (int(levels.min()), int(levels.max()) + 1)
+    span = None
+    if recipe.levels > 256:  # most of so many levels never occur
+        levels = levels_of(samples)
+        span = (int(levels.min()), int(levels.max()) + 1)
     apply_map(samples, left_out, recipe, map_of(counts, recipe, None, span), out)
 
 

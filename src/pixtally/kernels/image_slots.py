@@ -39,7 +39,7 @@ class Edges(NamedTuple):
     frame: NDArray[np.float64]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def measure_edges(at, frame):
     """Fill the frames of the edges in ``at``, and close each last bin on both sides."""
     bins = at.shape[1] - 1
@@ -51,7 +51,8 @@ def measure_edges(at, frame):
         scale = np.float64(frame[i, 1])
         drift = 0.0
         for b in range(bins + 1):
-            drift = max(drift, abs((at[i, b] - first) * scale - b))
+            off = abs((at[i, b] - first) * scale - b)
+            drift = off if off > drift else drift
         # How far rounding moved the edges off the uniform grid, and that of the two products.
         frame[i, 2] = 0.5 - drift - 2 * rounding * (bins + 2)
         at[i, bins] = np.nextafter(at[i, bins], np.inf)
@@ -132,8 +133,8 @@ def count_slots(samples, at, frame, counts, keep, slots):
             for k in range(whole, strip.size):
                 lanes[0, found[k]] += np.uint32(1)
         for b in range(size - 2):
-            for lane in range(4):
-                counts[i, b] += lanes[lane, b + 1]
+            total = np.int64(lanes[0, b + 1]) + np.int64(lanes[1, b + 1])
+            counts[i, b] += total + np.int64(lanes[2, b + 1]) + np.int64(lanes[3, b + 1])
 
 
 def find_slots(samples: NDArray[Any], edges: Edges) -> Slots:
