@@ -161,7 +161,7 @@ def test_mosaic(tmp_path):
     images = pt.open_images(tmp_path / "mosaic.zarr", chunks=(1, 1024, 1024))
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, memory_limit="2GiB", dashboard_address=None
+            n_workers=2, threads_per_worker=1, memory_limit="2GiB", dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):
