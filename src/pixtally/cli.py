@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
-from pixtally.cli_common import CLUSTER, RESTART, Settings, in_cluster, one_line_errors
+from pixtally.cli_common import CLUSTER, RESTART, Settings, one_line_errors
+from pixtally.cli_common import in_cluster as _cluster
 from pixtally.equalize_cli import COMMANDS
 from pixtally.errors import PixtallyError
 
@@ -88,7 +89,7 @@ def ingest(
     """
     from pixtally.ingest import ingest_images
 
-    with in_cluster(cluster, default=False):
+    with _cluster(cluster, default=False):
         made = ingest_images(list(sources), dest, gray=gray, on_error=on_error, restart=restart)
     shape = " × ".join(map(str, made.shape))
     there = " (was complete already)" if made.already_done else ""
@@ -194,7 +195,7 @@ def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool)
     from pixtally.pipeline import Pipeline
 
     pipeline = Pipeline.from_yaml(spec, _changes(changes))
-    with in_cluster(cluster, default=True) as client:
+    with _cluster(cluster, default=True) as client:
         click.echo(f"dashboard: {client.dashboard_link}", err=True)
         report = pipeline.run(restart=restart)
     click.echo(f"{report.n_images} images counted; made:")
@@ -241,7 +242,7 @@ def append(
     """
     from pixtally.append import append_sources
 
-    with in_cluster(cluster, default=False):
+    with _cluster(cluster, default=False):
         before, after = append_sources(store, list(sources), gray=gray, variable=variable)
     click.echo(f"{store}: {after - before} images added, {after} in all")
 
