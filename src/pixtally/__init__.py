@@ -7,11 +7,14 @@ from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 
 if TYPE_CHECKING:
+    from pixtally.clahe import clahe
     from pixtally.cluster import cluster
+    from pixtally.equalize import equalize
     from pixtally.exposure import steady_exposure
     from pixtally.foreground import foreground
     from pixtally.histogram import pixel_histogram
     from pixtally.ingest import Ingested, ingest, ingest_images
+    from pixtally.match import match_histogram
     from pixtally.merge import merge_histograms
     from pixtally.mixture import fit_mixture, predict_mixture
     from pixtally.mixture_model import to_sklearn
@@ -32,9 +35,11 @@ __all__ = [
     "__version__",
     "append_images",
     "apply_colormap",
+    "clahe",
     "cluster",
     "contact_sheet",
     "display_limits",
+    "equalize",
     "fill",
     "fit_mixture",
     "fit_peaks",
@@ -42,6 +47,7 @@ __all__ = [
     "ingest",
     "ingest_images",
     "invert_colormap",
+    "match_histogram",
     "merge_histograms",
     "open_histogram",
     "open_images",
@@ -63,9 +69,11 @@ make_lazy(
         "Pipeline": "pipeline",
         "append_images": "write",
         "apply_colormap": "transforms.colormap",
+        "clahe": "clahe",
         "cluster": "cluster",
         "contact_sheet": "render",
         "display_limits": "render",
+        "equalize": "equalize",
         "fill": "transforms.fill",
         "fit_mixture": "mixture",
         "fit_peaks": "pixel_models",
@@ -73,6 +81,7 @@ make_lazy(
         "ingest": "ingest",
         "ingest_images": "ingest",
         "invert_colormap": "transforms.colormap",
+        "match_histogram": "match",
         "merge_histograms": "merge",
         "open_histogram": "store",
         "open_images": "store",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
+from pixtally.cli_common import CLUSTER, RESTART, Settings, one_line_errors
+from pixtally.cli_common import in_cluster as _cluster
+from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
 from pixtally.errors import PixtallyError
 from pixtally.image_commands import COMMANDS
 
@@ -26,39 +28,6 @@ The four commonest commands:
   pixtally plan pipeline.yaml                   tiles, tasks, bytes and memory, before anything runs
   pixtally info hist.zarr                       what a store holds
 """
-
-
-class Settings:
-    """What holds for every command."""
-
-    debug = False
-
-
-def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn what users can put right into one line on stderr and exit code 1."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            message = "stopped; nothing is lost: the same command goes on where this one stopped"
-            code = 130
-        except click.exceptions.Exit:
-            raise
-        except PixtallyError as error:
-            message, code = str(error), 1
-            if Settings.debug:
-                raise
-        except Exception as error:
-            if Settings.debug:
-                raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
-        click.echo(f"pixtally: {message}", err=True)
-        raise click.exceptions.Exit(code)
-
-    return wrapped
 
 
 @click.group(
@@ -88,12 +57,6 @@ def _report_left_out(left_out: list[dict[str, str]]) -> None:
             click.echo(f"  {bad['image']}: {bad['reason']}", err=True)
         if len(left_out) > 20:
             click.echo(f"  … and {len(left_out) - 20} more, listed in the store", err=True)
-
-
-CLUSTER = click.option(
-    "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
-)
-RESTART = click.option("--restart", is_flag=True, help="Begin again, replacing earlier results.")
 
 
 @main.command()
@@ -137,17 +100,6 @@ def ingest(
     _report_left_out(left_out)
     if left_out:
         raise click.exceptions.Exit(3)
-
-
-def _cluster(path: str | None, default: bool) -> Any:
-    """Return the context of a cluster: of a file, the default one, or none (threads)."""
-    from contextlib import nullcontext
-
-    if path is None and not default:
-        return nullcontext()
-    from pixtally.cluster import cluster
-
-    return cluster(path)
 
 
 @main.command()
@@ -397,6 +349,8 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
+for _command in EQUALIZE_COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from pixtally.histogram import Tally, prepare
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
-from pixtally.spec import Source, Spec, Where, make_spec, read_spec
+from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
@@ -157,8 +158,7 @@ class Pipeline:
         counting = self.counting
         if counting is None:
             raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
-        mask = self._foreseen(self.spec.mask) if self.spec.mask else None
-        mask = None if mask is None else mask.astype(bool)
+        mask = _as_mask(self.spec.mask, self._foreseen) if self.spec.mask else None
         images, mask = self._transformed(self._foreseen(self.spec.source), mask)
         arguments = counting.model_dump()
         if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
@@ -203,7 +203,7 @@ class Pipeline:
         """Return the images after the steps that change them, and the mask if it still holds."""
         for step in self.spec.steps:
             if isinstance(step, ImagesStep):
-                images = step.apply(images) if mask is None else step.apply_masked(images, mask)
+                images = step.apply_within(images, self.folder, mask)
                 mask = None if step.uses_mask else mask
         return images, mask
 
@@ -231,9 +231,10 @@ class Pipeline:
         report = Report()
         self.output.parent.mkdir(parents=True, exist_ok=True)
         images = self._read(self.spec.source, report, restart, progress)
-        mask = self._read(self.spec.mask, report, restart, progress) if self.spec.mask else None
-        if mask is not None:
-            mask = _as_mask(mask, getattr(self.spec.mask, "invert", False))
+        mask = None
+        if self.spec.mask:
+            read = partial(self._read, report=report, restart=restart, progress=progress)
+            mask = _as_mask(self.spec.mask, read)
         images, mask = self._transformed(images, mask)
         _warn_of_unfilled(images)
         counting = self.counting
@@ -351,9 +352,9 @@ class Pipeline:
         report.made["resolved pipeline"] = str(path)
 
 
-def _as_mask(mask: xr.DataArray, invert: bool) -> xr.DataArray:
-    mask = mask.astype(bool).drop_vars("image_id", errors="ignore")
-    return ~mask if invert else mask
+def _as_mask(where: Mask, read: Callable[[Where], xr.DataArray]) -> xr.DataArray:
+    mask = read(where).astype(bool).drop_vars("image_id", errors="ignore")
+    return ~mask if where.invert else mask
 
 
 def _warn_of_unfilled(images: xr.DataArray) -> None:

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from pixtally import equalize_steps as equalize_steps  # registers its steps
 from pixtally import model_steps as model_steps  # registers its steps
 from pixtally import repair_steps as repair_steps  # registers its steps
 from pixtally.cluster import first_problem

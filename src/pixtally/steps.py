@@ -5,6 +5,7 @@ To add a step: a class with the function's arguments as fields, of one of the fo
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import xarray as xr
@@ -46,6 +47,12 @@ class ImagesStep(Step):
     def uses_mask(self) -> bool:
         """Whether the step repairs what the mask marks, so that nothing is left out later."""
         return False
+
+    def apply_within(
+        self, images: xr.DataArray, folder: Path, mask: xr.DataArray | None
+    ) -> xr.DataArray:
+        """Return the images after the step, in a pipeline: its folder, and what it leaves out."""
+        return self.apply(images) if mask is None else self.apply_masked(images, mask)
 
 
 class AnswerStep(Step):

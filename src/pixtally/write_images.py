@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import math
+from collections.abc import Hashable, Iterator, Mapping
+from itertools import product
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
 from pixtally._version import __version__
-from pixtally.blocks import Reader, Source
+from pixtally.blocks import Reader, Source, Tile
 from pixtally.history import add_line
 from pixtally.image_store import IMAGES
 from pixtally.jobs import JobFolder, run_units, shared_values, write_record
-from pixtally.layout import Layout, choose_layout
+from pixtally.layout import CHUNK_BYTES, MAX_SHARD_BYTES, Layout, choose_layout
 from pixtally.operands import ArrayLike, as_images, dask_samples, image_ids
 from pixtally.progress import stage
 from pixtally.store import open_images
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
 FORMAT = 1
+
+SHARD_BYTES = 64 * 2**20
+"""Size aimed at where the frames themselves must be cut."""
+
+Unit: TypeAlias = tuple[str, Reader, tuple[int, int], Tile]
+"""Name of a shard, its reader, its images, its pixels."""
 
 
 def write_images(
@@ -37,8 +45,9 @@ def write_images(
     """Compute lazy images into a sharded Zarr store, as a job that can be killed and resumed.
 
     Runs on the Dask client in use, else on the cores of this machine; the unit of work is one
-    shard, a block of whole images. Everything is written to ``<path>.partial`` and renamed at the
-    end; the same call after a crash goes on with the shards that are missing.
+    shard: a block of whole images, or a part of one where images are very large. Everything is
+    written to ``<path>.partial`` and renamed at the end; the same call after a crash goes on with
+    the shards that are missing.
 
     Parameters
     ----------
@@ -75,8 +84,10 @@ def write_images(
     """
     images = as_images(images, dim)
     images = images.transpose(dim, ...)
-    layout = choose_layout(images.sizes[dim], images.shape[1:], images.dtype.itemsize, chunks)
     source = Source.of(dask_samples(images, dim), 0)
+    layout = choose_layout(images.sizes[dim], images.shape[1:], images.dtype.itemsize, chunks)
+    if math.prod(layout.shards) * images.dtype.itemsize > MAX_SHARD_BYTES:
+        layout = cut_frames(layout, source.array.chunksize, images.dtype.itemsize, chunks)
     settings = {
         "job": "images",
         "format": FORMAT,
@@ -103,14 +114,12 @@ def _run(
     if not (job.path / "zarr.json").exists() or not job.done():
         _create(job.path, images, layout, dim, note)
     done = job.done()
-    whole = tuple(slice(0, n) for n in layout.shape[1:])
-    units: list[tuple[str, Reader, tuple[int, int]]] = []
+    units: list[Unit] = []
     needed: set[Hashable] = set()
-    for shard in range(layout.n_shards):
-        rows = layout.rows(shard)
-        if f"shard-{shard}" not in done:
-            reader, inputs = source.reader(whole, rows)
-            units.append((f"shard-{shard}", reader, rows))
+    for number, (rows, tile) in enumerate(regions(layout)):
+        if f"shard-{number}" not in done:
+            reader, inputs = source.reader(tile, rows)
+            units.append((f"shard-{number}", reader, rows, tile))
             needed |= inputs
     values = shared_values(source.input_graph(needed), needed)
     with stage("writing images", progress) as advance:
@@ -152,18 +161,79 @@ def _create(path: Path, images: xr.DataArray, layout: Layout, dim: Hashable, not
     write_coords(path, coords, attrs)
 
 
+def regions(layout: Layout) -> Iterator[tuple[tuple[int, int], Tile]]:
+    """Yield the images and the pixels of every shard."""
+    parts = [
+        [(a, min(a + step, size)) for a in range(0, size, step)]
+        for size, step in zip(layout.shape, layout.shards, strict=True)
+    ]
+    for rows, *pixels in product(*parts):
+        yield rows, tuple(slice(a, b) for a, b in pixels)
+
+
+def cut_frames(
+    layout: Layout, wanted: tuple[int, ...], itemsize: int, chunks: tuple[int, ...] | None
+) -> Layout:
+    """Cut frames too large for one shard, along the chunks in which they are computed.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of whole frames.
+    wanted : tuple of int
+        Chunks of the images that are computed.
+    itemsize : int
+        Bytes of a sample.
+    chunks : tuple of int or None
+        Stored chunks that the user named.
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    >>> layout = choose_layout(1, (30_000, 30_000), 1)
+    >>> cut_frames(layout, (1, 1024, 1024), 1, None).shards
+    (1, 8192, 8192)
+    """
+    images = layout.chunks[0]
+    inner = layout.chunks
+    if chunks is None and images * math.prod(inner[1:]) * itemsize < CHUNK_BYTES // 4:
+        # Few images: a chunk of many pixels takes the place of one over many images.
+        side = 1 << ((CHUNK_BYTES // (images * itemsize)).bit_length() - 1) // 2
+        inner = (*inner[:-2], *(min(side, size) for size in layout.shape[-2:]))
+    shards = [images, *inner[1:]]
+    for axis, size in enumerate(layout.shape):
+        if axis and wanted[axis] % inner[axis] == 0:
+            shards[axis] = wanted[axis]
+        elif axis and wanted[axis] >= size:
+            shards[axis] = -(-size // inner[axis]) * inner[axis]
+    grown = True
+    while grown:
+        grown = False
+        for axis in (-1, -2):
+            doubled = 2 * shards[axis]
+            if (
+                shards[axis] < layout.shape[axis]
+                and 2 * math.prod(shards) * itemsize <= SHARD_BYTES
+            ):
+                shards[axis], grown = doubled, True
+    return Layout(layout.shape, inner, tuple(shards))
+
+
 def _write_shard(
-    unit: tuple[str, Reader, tuple[int, int]],
+    unit: Unit,
     *,
     path: str,
     step: int,
     inputs: Mapping[Hashable, Any],
 ) -> None:
     """Compute one shard and write it with one call, as shards are written whole."""
-    name, reader, rows = unit
+    name, reader, rows, tile = unit
     array = open_array(path, IMAGES, "r+")
-    block = np.empty((rows[1] - rows[0], *array.shape[1:]), array.dtype)
+    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), array.dtype)
     for start, stop in reader.steps(*rows, step):
         block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)
-    array[rows[0] : rows[1]] = block
+    array[(slice(*rows), *tile)] = block
     write_record(Path(path), name, {})

@@ -1,0 +1,61 @@
+"""What all commands share: errors in one line, the options for a cluster and a new start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from pixtally.errors import PixtallyError
+
+
+class Settings:
+    """What holds for every command."""
+
+    debug = False
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn what users can put right into one line on stderr and exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            message = "stopped; nothing is lost: the same command goes on where this one stopped"
+            code = 130
+        except click.exceptions.Exit:
+            raise
+        except PixtallyError as error:
+            message, code = str(error), 1
+            if Settings.debug:
+                raise
+        except Exception as error:
+            if Settings.debug:
+                raise
+            reason = " ".join(str(error).split()) or type(error).__name__
+            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
+        click.echo(f"pixtally: {message}", err=True)
+        raise click.exceptions.Exit(code)
+
+    return wrapped
+
+
+CLUSTER = click.option(
+    "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
+)
+RESTART = click.option("--restart", is_flag=True, help="Begin again, replacing earlier results.")
+
+
+def in_cluster(path: str | None, default: bool) -> Any:
+    """Return the context of a cluster: of a file, the default one, or none (threads)."""
+    from contextlib import nullcontext
+
+    if path is None and not default:
+        return nullcontext()
+    from pixtally.cluster import cluster
+
+    return cluster(path)
