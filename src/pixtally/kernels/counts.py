@@ -80,28 +80,22 @@ def _count_straight(samples, table, counts):
 @njit(nogil=True, cache=True)
 def _count_bytes(samples, table, counts, group):
     """Count the 256 values of 8-bit samples, and turn values into slots only at the end."""
-    images, pixels = samples.shape
-    narrow = np.zeros(group * BYTE_STRIDE, np.uint8)
-    middle = np.zeros((group, 256), np.uint16)
-    for left in range(0, pixels, group):
-        right = min(left + group, pixels)
-        for first in range(0, images, IMAGES_A_FLUSH * FLUSHES_A_BLOCK):
-            last = min(first + IMAGES_A_FLUSH * FLUSHES_A_BLOCK, images)
-            for begin in range(first, last, IMAGES_A_FLUSH):
-                end = min(begin + IMAGES_A_FLUSH, last)
-                _count_narrow(samples[begin:end, left:right], None, narrow, BYTE_STRIDE)
-                _widen(narrow, BYTE_STRIDE, middle, right - left)
-            _add_and_clear(middle, table, counts[left:right])
+    _count_in_groups(samples, None, table, counts, group, 256, BYTE_STRIDE)
 
 
 @njit(nogil=True, cache=True)
 def _count_wide(samples, table, counts, group):
     """Count samples of 16 bits, one counter a slot."""
-    images, pixels = samples.shape
     slots = counts.shape[1]
-    stride = slots | 1
+    _count_in_groups(samples, table, None, counts, group, slots, slots | 1)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _count_in_groups(samples, table, late_table, counts, group, values, stride):
+    """Count one group of pixels after the other, each over all images of the block."""
+    images, pixels = samples.shape
     narrow = np.zeros(group * stride, np.uint8)
-    middle = np.zeros((group, slots), np.uint16)
+    middle = np.zeros((group, values), np.uint16)
     for left in range(0, pixels, group):
         right = min(left + group, pixels)
         for first in range(0, images, IMAGES_A_FLUSH * FLUSHES_A_BLOCK):
@@ -110,7 +104,7 @@ def _count_wide(samples, table, counts, group):
                 end = min(begin + IMAGES_A_FLUSH, last)
                 _count_narrow(samples[begin:end, left:right], table, narrow, stride)
                 _widen(narrow, stride, middle, right - left)
-            _add_and_clear(middle, None, counts[left:right])
+            _add_and_clear(middle, late_table, counts[left:right])
 
 
 @njit(nogil=True, cache=True, inline="always")
