@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from pixtally.kernels.mixture_step import VANISHED
 from pixtally.kernels.partition import cut_buffers, cut_line
-from pixtally.kernels.pixel_em import bin_buffers, expect_line, gather_bins
+from pixtally.kernels.pixel_em import LANES, bin_buffers, expect_line, gather_bins
 
 Floats = NDArray[np.float64]
 
-# Two starts run until the likelihood changes by 10 tol; the better one goes on.
+# Two starts run on pooled bins until the likelihood changes by 20 tol; the better one goes on.
 _ROUGH = 20.0
 _TAIL = 0.1
 
@@ -76,7 +76,8 @@ def fit_pixels(
     Notes
     -----
     Starts from the best cut of the pixel's values into K runs (one-dimensional k-means) and from
-    one that cuts off both tails; the likelier goes on, so there is no chance in it. EM
+    one that cuts off both tails; the likelier after some EM on pooled bins goes on to EM on all
+    bins, so there is no chance in it. EM
     sees every sample at its bin's centre, which adds width²/12 to a variance; that is taken off
     at the end (Sheppard), down to the width²/12 of samples that all lie in one bin.
     """
@@ -100,6 +101,7 @@ def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):
     n_pixels, n_bins = counts.shape
     n_components = result.means.shape[1]
     value, count, spread = bin_buffers(n_bins)
+    pooled_value, pooled_count, _ = bin_buffers(LANES)
     cuts = cut_buffers(n_components)
     ends = np.zeros(n_components, np.int64)
     model = np.zeros((3, n_components))
@@ -116,14 +118,41 @@ def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):
             _cut_tails(count, m, k, ends)
             _start(value, count, ends, reg_covar, k, other)
             rough = _ROUGH * tol
-            first, _ = _em(value, count, m, k, rough, max_iter, reg_covar, model, buffers)
-            second, _ = _em(value, count, m, k, rough, max_iter, reg_covar, other, buffers)
+            n, inside = _pool(value, count, m, pooled_value, pooled_count)
+            reg = reg_covar + inside
+            first, _ = _em(pooled_value, pooled_count, n, k, rough, max_iter, reg, model, buffers)
+            second, _ = _em(pooled_value, pooled_count, n, k, rough, max_iter, reg, other, buffers)
             if second > first:
                 model[:] = other
         fit = _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers)
         result.log_likelihood[p], result.n_iter[p] = fit
         _take_off_width(value, count, spread, m, k, model)
         _sort_into(model, k, result.weights[p], result.means[p], result.stds[p])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _pool(value, count, m, pooled_value, pooled_count):
+    """Pool neighbouring bins into one run of lanes; return how many, and the variance inside."""
+    step = (m + LANES - 1) // LANES
+    n = 0
+    total = inside = 0.0
+    for begin in range(0, m, step):
+        mass = first = second = 0.0
+        origin = value[begin]
+        for i in range(begin, min(begin + step, m)):
+            x = value[i] - origin
+            mass += count[i]
+            first += count[i] * x
+            second += count[i] * x * x
+        pooled_value[n] = origin + first / mass
+        pooled_count[n] = mass
+        total += mass
+        inside += second - first * first / mass
+        n += 1
+    for i in range(n, LANES):
+        pooled_value[i] = pooled_value[n - 1]
+        pooled_count[i] = 0.0
+    return n, inside / total
 
 
 @njit(nogil=True, cache=True)
