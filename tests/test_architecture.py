@@ -19,7 +19,7 @@ FLOORS = [
     {"windows"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
-    {"planes"},
+    {"planes", "recipes"},
     {"pixel_scope"},
     {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
     {"equalize", "clahe", "match"},

@@ -11,8 +11,6 @@ from skimage import exposure
 
 from pixtally.kernels.bin_segments import uniform_edges
 from pixtally.kernels.equalize import (
-    Recipe,
-    UnfitError,
     apply_map,
     counts_of,
     edges_of,
@@ -22,6 +20,7 @@ from pixtally.kernels.equalize import (
 )
 from pixtally.kernels.image_slots import binned_counts, find_slots, prepare_edges
 from pixtally.kernels.rank import float_ranks
+from pixtally.kernels.recipe import Recipe, UnfitError
 
 
 def recipe_of_numpy(image, bins=256, range=None):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pixtally import schema
 from pixtally.errors import PixtallyError
-from pixtally.kernels.equalize import Recipe
 from pixtally.kernels.pixel_equalize import equalize_pixels
+from pixtally.kernels.recipe import Recipe
 from pixtally.planes import Array, Planes
 
 COUNTS_BYTES = 96 * 2**20

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pixtally.kernels.equalize import Recipe, apply_map, map_of
+from pixtally.kernels.equalize import apply_map, map_of
 from pixtally.kernels.image_slots import prepare_edges
+from pixtally.kernels.recipe import Recipe
 
 _BATCH_BYTES = 1 << 23  # tables held at once
 
