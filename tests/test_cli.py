@@ -198,3 +198,17 @@ def test_help_imports_nothing_heavy():
 )
 def test_names_are_there_when_they_are_used(code):
     assert python(code) == "True"
+
+
+@pytest.mark.parametrize(
+    "module", ["schema", "describe", "spec", "histogram", "accessor", "cluster"]
+)
+def test_any_module_may_be_imported_first(module):
+    assert python(f"import pixtally.{module}; print(1)") == "1"
+
+
+def test_commands_in_their_own_process(tmp_path, frames):
+    """As users call them: nothing is imported before."""
+    command = [sys.executable, "-W", "error", "-m", "pixtally.cli"]
+    for arguments in (["ingest", frames, tmp_path / "a.zarr"], ["info", tmp_path / "a.zarr"]):
+        subprocess.run([*command, *arguments], check=True, capture_output=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pixtally._lazy import make_lazy
+from pixtally._lazy import add_accessor, make_lazy
 from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 
@@ -95,5 +95,5 @@ make_lazy(
         "write_histogram": "write",
         "write_images": "write_images",
     },
-    accessor="pixtally.accessor",
 )
+add_accessor("tally", "pixtally.accessor", "TallyAccessor")

@@ -34,10 +34,24 @@ class LazyPackage(ModuleType):
 
 
 class WithXarray:
-    """Imports a module as soon as xarray has been imported, by whomever: it adds an accessor."""
+    """Adds an accessor as soon as xarray has been imported, by whomever."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, name: str, home: str, accessor: str) -> None:
+        self.name = name
+        self.home = home
+        self.accessor = accessor
+
+    def register(self, xarray: ModuleType) -> None:
+        """Register the accessor; its module is imported when it is first used.
+
+        Not before: xarray may be on its way in because that very module is being imported.
+        """
+
+        def make(dataset: Any) -> Any:
+            return getattr(importlib.import_module(self.home), self.accessor)(dataset)
+
+        make.__doc__ = f"See `{self.home}.{self.accessor}`."
+        xarray.register_dataset_accessor(self.name)(make)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -52,13 +66,13 @@ class WithXarray:
 
             def and_then(module: ModuleType) -> None:
                 ordinary(module)
-                importlib.import_module(self.module)
+                self.register(module)
 
             spec.loader.exec_module = and_then  # type: ignore[method-assign]
         return spec
 
 
-def make_lazy(package: str, home: Mapping[str, str], accessor: str) -> None:
+def make_lazy(package: str, home: Mapping[str, str]) -> None:
     """Turn a package into a `LazyPackage`.
 
     Parameters
@@ -67,13 +81,26 @@ def make_lazy(package: str, home: Mapping[str, str], accessor: str) -> None:
         Its name.
     home : mapping
         Module of every public name.
-    accessor : str
-        Module that registers an xarray accessor.
     """
     module = sys.modules[package]
     module.__dict__["_HOME"] = dict(home)
     module.__class__ = LazyPackage
+
+
+def add_accessor(name: str, home: str, accessor: str) -> None:
+    """Give every xarray Dataset an attribute `name`, now or when xarray is imported.
+
+    Parameters
+    ----------
+    name : str
+        Of the attribute.
+    home : str
+        Module of the accessor.
+    accessor : str
+        Its class.
+    """
+    hook = WithXarray(name, home, accessor)
     if "xarray" in sys.modules:
-        importlib.import_module(accessor)
+        hook.register(sys.modules["xarray"])
     else:
-        sys.meta_path.insert(0, WithXarray(accessor))
+        sys.meta_path.insert(0, hook)

@@ -10,7 +10,6 @@ import xarray as xr
 from pixtally import answers
 
 
-@xr.register_dataset_accessor("tally")  # type: ignore[no-untyped-call]
 class TallyAccessor:
     """What follows from a per-pixel histogram: ``hist.tally.median()``.
 
