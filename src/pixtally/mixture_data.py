@@ -25,6 +25,9 @@ from pixtally.reduce import tree_reduce
 SAMPLE = 1 << 16
 """Samples, at most about, on which mixtures of data other than 8 bits start."""
 
+PIECE = 1 << 18
+"""Samples of a block that are turned into doubles at a time, so that a large one needs little."""
+
 FEATURES = "channel"
 
 Floats = NDArray[np.float64]
@@ -307,9 +310,13 @@ def _block_statistics(
     values: Any, mask: Any, weights: Any, corner: Any, model: tuple[Floats, Floats, Floats]
 ) -> tuple[Floats, float]:
     samples, every = _selected(values, mask, weights)
-    given = np.ones(len(samples)) if every is None else every
-    planes = np.ascontiguousarray(samples.T, np.float64)
-    return expect(planes, np.ascontiguousarray(given, np.float64), *model)
+    parts = []
+    for start in range(0, max(len(samples), 1), PIECE):
+        piece = samples[start : start + PIECE]
+        given = np.ones(len(piece)) if every is None else every[start : start + PIECE]
+        planes = np.ascontiguousarray(piece.T, np.float64)
+        parts.append(expect(planes, np.ascontiguousarray(given, np.float64), *model))
+    return _add(parts)
 
 
 def _add(parts: Sequence[tuple[Floats, float]]) -> tuple[Floats, float]:
