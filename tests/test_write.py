@@ -217,6 +217,21 @@ def test_on_a_cluster(store, tmp_path, client):
     np.testing.assert_array_equal(hist.counts, expected(store[1]))
 
 
+def test_large_shared_inputs_on_a_cluster(store, tmp_path, client):
+    lazy, images = store
+    table = np.random.default_rng(0).integers(0, 9, (64, 48, 60))
+    for number, shift in enumerate((table, table + 1)):
+        # One large constant that every chunk needs, and another in the next job.
+        wide = xr.DataArray(shift, dims=("y", "x", "k")).chunk().sum("k").astype("i4")
+        with client.as_current():
+            hist = pt.write_histogram(
+                lazy.astype("i4") + wide, tmp_path / f"{number}.zarr", bins=900, range=(0, 900)
+            )
+        wanted = (images.astype("i4") + shift.sum(-1)).reshape(60, -1)
+        mean = hist.tally.mean().values.ravel()
+        np.testing.assert_allclose(mean, wanted.mean(0))
+
+
 class TestAppend:
     def test_only_what_is_new(self, tmp_path):
         images = np.random.default_rng(0).integers(0, 256, (400, 16, 16)).astype("u1")

@@ -15,6 +15,7 @@ import shutil
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -341,12 +342,25 @@ def _run_on_threads(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
+def _call(unit: Unit, *, function: Callable[..., Result], shared: dict[str, Any]) -> Result:
+    return function(unit, **shared)
+
+
 def _run_on_client(
     client: Any, function: Callable[..., Result], units: Sequence[Unit], common: dict[str, Any]
 ) -> Iterator[tuple[Unit, Result]]:
     from distributed import as_completed
 
-    futures = client.map(function, list(units), pure=False, **common)
+    # A task rather than arguments of map, which gives large ones a key by their mere name; and
+    # rather than scattered data, which is lost with the worker that holds it.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        shared = client.submit(_same, common, pure=False)
+    futures = client.map(_call, list(units), function=function, shared=shared, pure=False)
     unit_of = {future.key: unit for future, unit in zip(futures, units, strict=True)}
     try:
         for future in as_completed(futures):
