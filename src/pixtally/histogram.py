@@ -315,7 +315,7 @@ def lazy_tallies(tally: Tally) -> da.Array:
     for tile in grid(plan.shape[1:], plan.tile):
         index = tuple(s.start // step for s, step in zip(tile, plan.tile, strict=True))
         leaves = []
-        for segment in _segment_numbers(plan):
+        for segment in range(plan.segments):
             key = (f"{name}-part", *index, segment) if plan.segments > 1 else (name, *index, 0)
             task, inputs = tally.task(tile, segment)
             given = Dict({k: TaskRef(k) for k in inputs}) if inputs else None
@@ -334,7 +334,3 @@ def lazy_tallies(tally: Tally) -> da.Array:
         dtype=tally.dtype,
         meta=np.empty((0,) * (len(chunks) + 1), tally.dtype),
     )
-
-
-def _segment_numbers(plan: Plan) -> list[int]:
-    return list(range(plan.segments))

@@ -128,8 +128,3 @@ def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
             f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
             "read it with the pixtally that wrote it, or count again"
         )
-
-
-def is_integer_axis(hist: xr.Dataset) -> bool:
-    """Tell whether bins are single values, so that what is derived from counts is exact."""
-    return axis_of(hist).kind == "integer"
