@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import pixtally as pt
 from pixtally.cli import main
 from pixtally.layout import choose_layout
+from pixtally.unit_writer import UnitWriter
 from pixtally.write_images import cut_frames, regions
 
 writing = importlib.import_module("pixtally.write_images")
@@ -137,14 +138,14 @@ def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "SHARD_BYTES", 20_000)
     written = []
 
-    def crash(path, name, info):
+    def crash(writer, name, info):
         if len(written) == 2:
             raise KilledError
         written.append(name)
-        record(path, name, info)
+        record(writer, name, info)
 
-    record = writing.write_record
-    monkeypatch.setattr(writing, "write_record", crash)
+    record = UnitWriter.record
+    monkeypatch.setattr(UnitWriter, "record", crash)
     dest = tmp_path / "made.zarr"
     chunks = (3, 20, 25)
     with pytest.raises(KilledError):
@@ -152,9 +153,9 @@ def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     assert not dest.exists()
     again = []
     monkeypatch.setattr(
-        writing,
-        "write_record",
-        lambda path, name, info: (again.append(name), record(path, name, info)),
+        UnitWriter,
+        "record",
+        lambda writer, name, info: (again.append(name), record(writer, name, info)),
     )
     made = pt.write_images(pt.equalize(source, "lut"), dest, chunks=chunks)
     assert not set(again) & set(written)

@@ -16,12 +16,14 @@ from pixtally._version import __version__
 from pixtally.blocks import Reader, Source, Tile
 from pixtally.history import add_line
 from pixtally.image_store import IMAGES
-from pixtally.jobs import JobFolder, run_units, shared_values, write_record
+from pixtally.jobs import JobFolder, run_units, shared_values
 from pixtally.layout import CHUNK_BYTES, MAX_SHARD_BYTES, Layout, choose_layout
 from pixtally.operands import ArrayLike, as_images, dask_samples, image_ids
 from pixtally.progress import stage
 from pixtally.store import open_images
-from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
+from pixtally.unit_writer import UnitWriter
+from pixtally.what_is_read import what_is_read
+from pixtally.zarr_io import consolidate, create_array, write_coords
 
 FORMAT = 1
 
@@ -96,7 +98,9 @@ def write_images(
         "dtype": str(images.dtype),
         "chunks": list(layout.chunks),
     }
-    with JobFolder(Path(path), settings, restart=restart) as job:
+    with JobFolder(
+        Path(path), settings, restart=restart, reads=what_is_read(source), size=images.nbytes
+    ) as job:
         if not job.complete:
             _run(job, images, source, layout, dim, note, progress)
     return open_images(path)
@@ -127,7 +131,8 @@ def _run(
             _write_shard,
             units,
             advance=advance,
-            path=str(job.path),
+            writer=job.writer,
+            dtype=images.dtype,
             step=layout.chunks[0],
             inputs=values,
         ):
@@ -225,15 +230,15 @@ def cut_frames(
 def _write_shard(
     unit: Unit,
     *,
-    path: str,
+    writer: UnitWriter,
+    dtype: np.dtype[Any],
     step: int,
     inputs: Mapping[Hashable, Any],
 ) -> None:
     """Compute one shard and write it with one call, as shards are written whole."""
     name, reader, rows, tile = unit
-    array = open_array(path, IMAGES, "r+")
-    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), array.dtype)
+    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), dtype)
     for start, stop in reader.steps(*rows, step):
         block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)
-    array[(slice(*rows), *tile)] = block
-    write_record(Path(path), name, {})
+    files = writer.shard(IMAGES, (slice(*rows), *tile), block)
+    writer.record(name, {"files": files})
