@@ -184,12 +184,14 @@ def _part_file(unit: str) -> str:
 
 def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
     task, place = unit
+    place.writer.check()
     _store(place, count_tile(task, inputs), task.axis)
 
 
 def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
     """Count one segment into a plain file, which the last stage adds up shard by shard."""
     task, place = unit
+    place.writer.check()
     files = place.writer.plain(_part_file(place.unit), count_tile(task, inputs))
     place.writer.record(place.unit, {"files": files})
 
@@ -197,6 +199,7 @@ def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any])
 def _write_sum(unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis) -> None:
     place, inside, parts = unit
     store = place.writer.store
+    place.writer.check()
     dtype = open_array(store, schema.COUNTS).dtype
     total: NDArray[Any] | None = None
     for part in parts:
