@@ -15,8 +15,8 @@ FLOORS = [
     {"_version", "errors", "sizes", "_lazy"},
     {"axis", "kernels"},
     {"schema", "plan", "layout"},
-    {"history", "colormaps"},
-    {"windows"},
+    {"history", "colormaps", "limits", "safe_yaml"},
+    {"windows", "zarr_trust", "records"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
     {"planes", "recipes"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
     {"equalize", "clahe", "match"},
     {"mixture", "pixel_models", "foreground", "montage", "exposure"},
-    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers", "records", "disk"},
+    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers", "disk"},
     {"lock", "unit_writer", "what_is_read", "sources", "image_store"},
     {"job_folder"},
     {"jobs"},
@@ -46,9 +46,9 @@ FLOORS = [
 
 ONLY_IN = {
     "distributed": {"cluster", "pipeline", "jobs"},
-    "zarr": {"zarr_io", "store", "ingest", "image_store"},
+    "zarr": {"zarr_io", "zarr_trust", "store", "ingest", "image_store"},
     "matplotlib": {"display", "colormaps", "preview"},
-    "yaml": {"pipeline", "spec", "cluster", "cli"},
+    "yaml": {"pipeline", "safe_yaml"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("planes", "pixel_scope", "equalize", "clahe", "match"),

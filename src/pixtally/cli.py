@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ The four commonest commands:
 def main(debug: bool, verbose: bool) -> None:
     """Run the command line."""
     Settings.debug = debug
+    if not sys.warnoptions and not debug:
+        warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")
@@ -124,17 +127,14 @@ SET = click.option(
 
 def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
     """Read ``a.b=value`` with the value as YAML."""
-    import yaml
+    from pixtally.safe_yaml import parse_yaml
 
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise PixtallyError(f"--set {text}: the value is not YAML") from None
+        found[name] = parse_yaml(value, f"the value of --set {text}")
         if name in PATHS:
             found[name] = _from_here(found[name])
     return found

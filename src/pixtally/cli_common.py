@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,21 +28,40 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except KeyboardInterrupt:
             message = "stopped; nothing is lost: the same command goes on where this one stopped"
             code = 130
-        except click.exceptions.Exit:
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except PixtallyError as error:
             message, code = str(error), 1
             if Settings.debug:
                 raise
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # compiled libraries panic by an error of their own kind
             if Settings.debug:
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
-        click.echo(f"pixtally: {message}", err=True)
+            message, code = _unforeseen(error), 1
+        click.echo(f"pixtally: {one_line(message)}", err=True)
         raise click.exceptions.Exit(code)
 
     return wrapped
+
+
+def _unforeseen(error: BaseException) -> str:
+    """Tell an error that no check foresaw."""
+    from pixtally.disk import DiskFullError, is_disk_full
+
+    if is_disk_full(error):
+        return str(DiskFullError.at(Path.cwd(), 0, error))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        reason = f"out of memory: {reason}; see 'pixtally plan', use fewer bins or smaller images"
+    return f"{reason[:500]} ({type(error).__name__}; --debug shows where)"
+
+
+def one_line(message: str) -> str:
+    """Spell line breaks, control characters and what is no UTF-8, which file names may hold."""
+    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
 CLUSTER = click.option(

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import dask
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixtally.errors import PixtallyError
 from pixtally.plan import Resources
+from pixtally.safe_yaml import read_yaml
 
 ALLOWED = ("distributed", "dask_jobqueue", "dask_kubernetes", "dask_gateway")
 """Naming a class is running its code, so only these packages may be named."""
@@ -93,13 +93,7 @@ def read_cluster(path: str | PathLike[str]) -> tuple[ClusterBlock, dict[str, Any
     PixtallyError
         When it cannot be read, or names something that is not there or not allowed.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise PixtallyError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise PixtallyError(f"{path} is not YAML: {reason}") from None
+    content = read_yaml(path)
     block = content.get("pixtally") if isinstance(content, dict) else None
     if not isinstance(block, dict) or not isinstance(block.get("cluster"), dict):
         raise PixtallyError(
