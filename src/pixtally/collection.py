@@ -106,8 +106,8 @@ def look_over(
     if layout.n_shards > MOST_SHARDS:
         largest = max(listed, key=lambda source: source.images)
         raise PixtallyError(
-            f"{largest.name} claims {largest.images} images, {layout.n_shards} shards in all; at most "
-            f"{MOST_SHARDS} are written: name fewer files, or this one is damaged"
+            f"{largest.name} claims {largest.images} images, {layout.n_shards} shards in all; at "
+            f"most {MOST_SHARDS} are written: name fewer files, or this one is damaged"
         )
     return Collection(listed, unusable, frame, layout, skip)
 
