@@ -25,7 +25,7 @@ FLOORS = [
     {"equalize", "clahe", "match"},
     {"mixture", "pixel_models", "foreground", "montage", "exposure"},
     {"progress", "zarr_io", "display", "preview", "render", "demo", "readers"},
-    {"jobs", "sources", "image_store"},
+    {"jobs", "sources", "image_store", "image_plan"},
     {"shards", "gaps"},
     {"collection"},
     {"store"},

@@ -14,9 +14,10 @@ import zarr
 from click.testing import CliRunner
 
 import pixtally as pt
+from pixtally import image_plan
 from pixtally.cli import main
+from pixtally.image_plan import cut_frames, regions
 from pixtally.layout import choose_layout
-from pixtally.write_images import cut_frames, regions
 
 writing = importlib.import_module("pixtally.write_images")
 
@@ -133,8 +134,8 @@ class KilledError(RuntimeError):
 
 def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     source = pt.open_images(tmp_path / "frames.zarr", chunks=(3, 40, 50))
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 100)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 100)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 20_000)
     written = []
 
     def crash(path, name, info):
@@ -181,8 +182,8 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         "images", shape=mosaic.shape, chunks=(1, 256, 256), dtype="u1", dimension_names=tuple("nyx")
     )
     array[:] = mosaic
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 2**17)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 2**18)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 2**17)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 2**18)
     images = pt.open_images(tmp_path / "mosaic.zarr", chunks=(1, 256, 256))
     cut = (1, 128, 128)
     with client.as_current():

@@ -173,11 +173,10 @@ def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None
     """
     from pixtally.cluster import planned_resources
     from pixtally.pipeline import Pipeline, plan_json
-    from pixtally.plan import plan_text
 
     resources = planned_resources(cluster)
     made = Pipeline.from_yaml(spec, _changes(changes)).plan(resources)
-    click.echo(plan_json(made) if as_json else plan_text(made, resources))
+    click.echo(plan_json(made) if as_json else made.text(resources))
 
 
 @main.command()

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import dask
 
 from pixtally.errors import PixtallyError
+from pixtally.plan import Resources
 from pixtally.progress import Advance
 
 __all__ = ["JobFolder", "fingerprint", "partial_path", "read_records", "run_units"]
@@ -274,6 +275,21 @@ def current_client() -> Any | None:
         return default_client()
     except ValueError:
         return None
+
+
+def current_resources() -> Resources | None:
+    """Return what the Dask client in use has, or None without one."""
+    client = current_client()
+    if client is None:
+        return None
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    if not workers:
+        return None
+    return Resources(
+        workers=len(workers),
+        threads=max(w["nthreads"] for w in workers),
+        memory=min(w["memory_limit"] or Resources.local().memory for w in workers),
+    )
 
 
 def shared_values(graph: dict[Hashable, Any], keys: set[Hashable]) -> dict[Hashable, Any]:

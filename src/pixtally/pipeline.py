@@ -22,7 +22,8 @@ from pixtally import display
 from pixtally._version import __version__
 from pixtally.demo import write_demo
 from pixtally.errors import PixtallyError
-from pixtally.histogram import Tally, prepare
+from pixtally.histogram import prepare
+from pixtally.image_plan import ImagesPlan
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
@@ -30,7 +31,7 @@ from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.write import write_histogram
-from pixtally.write_images import write_images
+from pixtally.write_images import plan_writing, write_images
 from pixtally.zarr_io import write_small
 
 log = logging.getLogger("pixtally")
@@ -139,8 +140,10 @@ class Pipeline:
         """The step that counts, if there is one."""
         return next((s for s in self.spec.steps if isinstance(s, PixelHistogram)), None)
 
-    def plan(self, resources: Resources | None = None) -> Plan:
-        """Return what counting will do and need, without reading or writing anything.
+    def plan(self, resources: Resources | None = None) -> Plan | ImagesPlan:
+        """Return what the job will do and need, without reading or writing anything.
+
+        That is counting, or in a pipeline without ``pixel_histogram`` writing the images.
 
         Parameters
         ----------
@@ -152,24 +155,15 @@ class Pipeline:
         PixtallyError
             When it does not fit, with both numbers and the way out.
         """
-        return self._tally(resources).plan
-
-    def _tally(self, resources: Resources | None) -> Tally:
-        counting = self.counting
-        if counting is None:
-            raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
         mask = _as_mask(self.spec.mask, self._foreseen) if self.spec.mask else None
         images, mask = self._transformed(self._foreseen(self.spec.source), mask)
-        arguments = counting.model_dump()
+        if self.counting is None:
+            return plan_writing(images, resources)[0]
+        arguments = self.counting.model_dump()
         if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
             # Finding the range reads the images; the plan is the same for any.
             arguments["range"] = None if images.dtype.itemsize == 1 else (0.0, 1.0)
-        return prepare(
-            images,
-            **arguments,
-            mask=mask,
-            resources=resources,
-        )
+        return prepare(images, **arguments, mask=mask, resources=resources).plan
 
     def _foreseen(self, where: Where) -> xr.DataArray:
         """Return the images, or a stand-in where they are not ingested yet."""
@@ -394,6 +388,6 @@ def versions() -> dict[str, str]:
     return {"pixtally": __version__, "python": platform.python_version(), **found}
 
 
-def plan_json(plan: Plan) -> str:
+def plan_json(plan: Plan | ImagesPlan) -> str:
     """Return a plan as JSON text."""
     return json.dumps(plan.to_dict(), indent=2)
