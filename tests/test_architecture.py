@@ -24,8 +24,10 @@ FLOORS = [
     {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
     {"equalize", "clahe", "match"},
     {"mixture", "pixel_models", "foreground", "montage", "exposure"},
-    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers"},
-    {"jobs", "sources", "image_store", "image_plan"},
+    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers", "records", "disk"},
+    {"lock", "unit_writer", "what_is_read", "sources", "image_store", "image_plan"},
+    {"job_folder"},
+    {"jobs"},
     {"shards", "gaps"},
     {"collection"},
     {"store"},
@@ -51,7 +53,7 @@ ONLY_IN = {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("planes", "pixel_scope", "equalize", "clahe", "match"),
         *("transforms", "render", "mixture_data", "mixture"),
-        *("jobs", "store", "cluster", "pipeline", "write", "verify"),
+        *("jobs", "what_is_read", "store", "cluster", "pipeline", "write", "verify"),
     },
 }
 """Heavy packages and the modules that may import them."""

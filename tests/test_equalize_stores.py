@@ -18,6 +18,7 @@ from pixtally import image_plan
 from pixtally.cli import main
 from pixtally.image_plan import cut_frames, regions
 from pixtally.layout import choose_layout
+from pixtally.unit_writer import UnitWriter
 
 writing = importlib.import_module("pixtally.write_images")
 
@@ -138,14 +139,14 @@ def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     monkeypatch.setattr(image_plan, "SHARD_BYTES", 20_000)
     written = []
 
-    def crash(path, name, info):
+    def crash(writer, name, info):
         if len(written) == 2:
             raise KilledError
         written.append(name)
-        record(path, name, info)
+        record(writer, name, info)
 
-    record = writing.write_record
-    monkeypatch.setattr(writing, "write_record", crash)
+    record = UnitWriter.record
+    monkeypatch.setattr(UnitWriter, "record", crash)
     dest = tmp_path / "made.zarr"
     chunks = (3, 20, 25)
     with pytest.raises(KilledError):
@@ -153,9 +154,9 @@ def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     assert not dest.exists()
     again = []
     monkeypatch.setattr(
-        writing,
-        "write_record",
-        lambda path, name, info: (again.append(name), record(path, name, info)),
+        UnitWriter,
+        "record",
+        lambda writer, name, info: (again.append(name), record(writer, name, info)),
     )
     made = pt.write_images(pt.equalize(source, "lut"), dest, chunks=chunks)
     assert not set(again) & set(written)

@@ -23,6 +23,7 @@ from pixtally.operands import ArrayLike, as_images, image_ids
 from pixtally.plan import Resources
 from pixtally.store import open_histogram
 from pixtally.tally_job import run_job
+from pixtally.what_is_read import what_is_read
 from pixtally.windows import pick
 
 log = logging.getLogger("pixtally")
@@ -88,8 +89,13 @@ def write_histogram(
         dim=dim,
         resources=resources or current_resources(),
     )
-    settings = job_settings(tally)
-    with JobFolder(Path(path), settings, restart=restart) as job:
+    with JobFolder(
+        Path(path),
+        job_settings(tally),
+        restart=restart,
+        reads=what_is_read(tally.source, tally.mask, tally.weights),
+        size=tally.plan.bytes_written,
+    ) as job:
         if not job.complete:
             run_job(job, tally, progress)
     return open_histogram(path)
@@ -152,7 +158,13 @@ def append_images(
     _check_same_pixels(old, tally, path)
     settings = {**job_settings(tally), "base": _digest(schema.as_text(old[schema.IMAGE_ID]))}
     log.info("%d of %d images are new, %d in all", new.sizes[dim], images.sizes[dim], total)
-    with JobFolder(Path(path), settings, replace=True) as job:
+    with JobFolder(
+        Path(path),
+        settings,
+        replace=True,
+        reads=what_is_read(tally.source, tally.mask),
+        size=tally.plan.bytes_written,
+    ) as job:
         run_job(job, tally, progress, base=old, base_path=str(path))
     return open_histogram(path)
 

@@ -24,14 +24,15 @@ from pixtally.jobs import (
     run_units,
     shared_values,
     write_json,
-    write_record,
 )
 from pixtally.layout import Layout
 from pixtally.operands import ArrayLike, as_images, dask_samples, image_ids
 from pixtally.plan import Resources
 from pixtally.progress import stage
 from pixtally.store import open_images
-from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
+from pixtally.unit_writer import UnitWriter
+from pixtally.what_is_read import what_is_read
+from pixtally.zarr_io import consolidate, create_array, write_coords
 
 FORMAT = 1
 
@@ -103,7 +104,9 @@ def write_images(
         "dtype": str(images.dtype),
         "chunks": list(plan.layout.chunks),
     }
-    with JobFolder(Path(path), settings, restart=restart) as job:
+    with JobFolder(
+        Path(path), settings, restart=restart, reads=what_is_read(source), size=images.nbytes
+    ) as job:
         if not job.complete:
             _run(job, images, source, plan, dim, note, progress)
     return open_images(path)
@@ -167,7 +170,8 @@ def _run(
             _write_shard,
             units,
             advance=advance,
-            path=str(job.path),
+            writer=job.writer,
+            dtype=images.dtype,
             step=layout.chunks[0],
             inputs=values,
         ):
@@ -209,15 +213,15 @@ def _create(path: Path, images: xr.DataArray, layout: Layout, dim: Hashable, not
 def _write_shard(
     unit: Unit,
     *,
-    path: str,
+    writer: UnitWriter,
+    dtype: np.dtype[Any],
     step: int,
     inputs: Mapping[Hashable, Any],
 ) -> None:
     """Compute one shard and write it with one call, as shards are written whole."""
     name, reader, rows, tile = unit
-    array = open_array(path, IMAGES, "r+")
-    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), array.dtype)
+    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), dtype)
     for start, stop in reader.steps(*rows, step):
         block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)
-    array[(slice(*rows), *tile)] = block
-    write_record(Path(path), name, {})
+    files = writer.shard(IMAGES, (slice(*rows), *tile), block)
+    writer.record(name, {"files": files})
