@@ -24,9 +24,9 @@ FLOORS = [
     {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
     {"equalize", "clahe", "match"},
     {"mixture", "pixel_models", "foreground", "montage", "exposure"},
-    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers"},
-    {"jobs", "sources", "image_store"},
-    {"shards", "gaps"},
+    {"progress", "zarr_io", "display", "preview", "render", "demo", "readers", "node"},
+    {"jobs", "sources", "image_store", "workers"},
+    {"shards", "gaps", "rehearsal"},
     {"collection"},
     {"store"},
     {"ingest", "tally_job", "write_images"},
@@ -34,24 +34,26 @@ FLOORS = [
     {"verify", "describe", "append", "glance"},
     {"steps"},
     {"repair_steps", "model_steps", "equalize_steps"},
-    {"accessor", "cluster"},
-    {"spec"},
-    {"pipeline", "fit_job", "cli_common"},
-    {"image_commands", "equalize_cli"},
+    {"accessor", "cluster_file"},
+    {"spec", "cluster_plan"},
+    {"cluster"},
+    {"pipeline", "fit_job", "cli_common", "cluster_check"},
+    {"image_commands", "equalize_cli", "cluster_cli"},
     {"cli", "__init__"},
 ]
 """Bottom first; `docs/design.md` says what each is for."""
 
 ONLY_IN = {
-    "distributed": {"cluster", "pipeline", "jobs"},
+    "distributed": {"cluster", "cluster_check", "jobs", "submit", "workers"},
     "zarr": {"zarr_io", "store", "ingest", "image_store"},
     "matplotlib": {"display", "colormaps", "preview"},
-    "yaml": {"pipeline", "spec", "cluster", "cli"},
+    "yaml": {"pipeline", "spec", "cluster_file", "cli"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("planes", "pixel_scope", "equalize", "clahe", "match"),
         *("transforms", "render", "mixture_data", "mixture"),
         *("jobs", "store", "cluster", "pipeline", "write", "verify"),
+        *("cluster_plan", "cluster_check", "workers"),
     },
 }
 """Heavy packages and the modules that may import them."""

@@ -14,6 +14,7 @@ import click
 from pixtally._version import __version__
 from pixtally.cli_common import CLUSTER, RESTART, Settings, one_line_errors
 from pixtally.cli_common import in_cluster as _cluster
+from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
 from pixtally.errors import PixtallyError
 from pixtally.image_commands import COMMANDS
@@ -349,7 +350,7 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
-for _command in EQUALIZE_COMMANDS:
+for _command in (*EQUALIZE_COMMANDS, *CLUSTER_COMMANDS):
     main.add_command(_command)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,11 +18,11 @@ import xarray as xr
 import yaml
 
 from pixtally import display
-from pixtally._version import __version__
 from pixtally.demo import write_demo
 from pixtally.errors import PixtallyError
 from pixtally.histogram import Tally, prepare
 from pixtally.ingest import Ingested, ingest_images, survey
+from pixtally.node import versions
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
 from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
@@ -383,15 +382,6 @@ def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
         called = "quantile" if dim == "quantile" else name
         for each in image[dim].values:
             display.save_png(image.sel({dim: each}), folder / f"{called}-{each:g}.png", span)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on."""
-    from importlib.metadata import version
-
-    packages = ("dask", "distributed", "numba", "numpy", "xarray", "zarr")
-    found = {name: version(name) for name in packages}
-    return {"pixtally": __version__, "python": platform.python_version(), **found}
 
 
 def plan_json(plan: Plan) -> str:

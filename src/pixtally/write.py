@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Hashable, Sequence
@@ -9,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
@@ -192,10 +194,23 @@ def _check_same_pixels(old: xr.Dataset, tally: Tally, path: Any) -> None:
 
 
 def current_resources() -> Resources | None:
-    """Return what the Dask client in use has, or None without one."""
+    """Return what the Dask client in use has or is promised, or None without one."""
     client = current_client()
     if client is None:
         return None
+    live = live_resources(client)
+    given = dask.config.get("pixtally.resources", None)
+    if given is None:
+        return live
+    promised = Resources(*given)
+    if live is None:
+        return promised
+    # Workers that are still on their way, in a queue say, will take their share.
+    return dataclasses.replace(live, workers=max(live.workers, promised.workers))
+
+
+def live_resources(client: Any) -> Resources | None:
+    """Return what the workers of a Dask client have, or None where there are none."""
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     if not workers:
         return None
