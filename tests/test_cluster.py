@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 import yaml
@@ -190,6 +191,7 @@ def test_clusters_that_do_not_start(tmp_path, block, words):
     if "address" in block:
         with pytest.raises(PixtallyError, match=words):
             planned_resources(path)
+    assert dask.config.get("scheduler", None) is None, "what is computed next would wait for it"
 
 
 def test_jobs_of_a_queue_begin_with_our_environment():
@@ -256,8 +258,6 @@ def _small_task(images):
 
 @pytest.mark.slow
 def test_local_and_existing_cluster(tmp_path):
-    import dask
-
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("u1")
     settings = {"worker": {"memory": {"pause": 0.93}}}
     with cluster(written(tmp_path, local(memory_limit="1GiB"), distributed=settings)) as client:

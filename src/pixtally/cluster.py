@@ -63,9 +63,25 @@ def cluster(path: str | PathLike[str] | None = None) -> Iterator[Any]:
     ...     hist = pt.write_histogram(images, "hist.zarr")
     """
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
-    with dask.config.set(dask_settings(config, block)), _started(block) as client:
+    with _configured(config, block), _started(block) as client:
         _set_up_workers(client, block)
         yield client
+
+
+@contextmanager
+def _configured(config: dict[str, Any], block: ClusterBlock) -> Iterator[None]:
+    """Set Dask's configuration for a block, and leave it as it was.
+
+    A client that finds no scheduler would leave itself as the one that computes everything.
+    """
+    before = dask.config.get("scheduler", None)
+    try:
+        with dask.config.set(dask_settings(config, block)):
+            yield
+    finally:
+        dask.config.config.pop("scheduler", None)
+        if before is not None:
+            dask.config.set(scheduler=before)
 
 
 def dask_settings(config: dict[str, Any], block: ClusterBlock) -> dict[str, Any]:
@@ -270,7 +286,7 @@ def planned_resources(path: str | PathLike[str] | None = None) -> Resources:
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
     if block.class_ is not None:
         return promised(block)
-    with dask.config.set(dask_settings(config, block)), _connected(block) as client:
+    with _configured(config, block), _connected(block) as client:
         found = live_resources(client)
     if found is None:
         raise PixtallyError(

@@ -198,7 +198,19 @@ def _wait(client: Any, expected: int, timeout: float) -> int:
 
 
 def _ask(found: Check, client: Any, folder: Path) -> list[dict[str, Any]]:
-    """Run one tiny task on every worker, beside a file that only a shared folder shows it."""
+    """Run one tiny task on every worker; what fails there is a problem."""
+    reports = []
+    for worker, report in _look_around(client, folder).items():
+        if isinstance(report, Exception):
+            reason = " ".join(str(report).split())[:200]
+            found.problems.append(f"the worker {worker} fails at a tiny task: {reason}")
+        else:
+            reports.append(report)
+    return reports
+
+
+def _look_around(client: Any, folder: Path) -> dict[str, dict[str, Any] | Exception]:
+    """Let every worker look at a file that only a shared folder shows it, and write another."""
     token = secrets.token_hex(8)
     mark = folder.absolute() / f".pixtally-check-{token}"
     mark.write_text(token)
@@ -208,20 +220,30 @@ def _ask(found: Check, client: Any, folder: Path) -> list[dict[str, Any]]:
             w: client.submit(look_around, str(mark), token, workers=[w], pure=False)
             for w in workers
         }
-        reports = []
+        reports: dict[str, dict[str, Any] | Exception] = {}
         for worker, task in tasks.items():
             try:
-                reports.append(task.result(timeout=60) | {"worker": worker})
+                report = task.result(timeout=60)
             except Exception as error:
-                reason = " ".join(str(error).split())[:200]
-                found.problems.append(f"the worker {worker} fails at a tiny task: {reason}")
-        for report in reports:
+                reports[worker] = error
+                continue
             wrote = mark.with_name(f"{mark.name}-{report['host']}-{report['pid']}")
-            report["shown"] = report["sees"] and wrote.exists()
+            reports[worker] = report | {"shown": report["sees"] and wrote.exists()}
         return reports
     finally:
         for file in mark.parent.glob(f"{mark.name}*"):
             file.unlink(missing_ok=True)
+
+
+def blind_workers(client: Any, folder: Path) -> list[str]:
+    """Return the hosts of workers to which `folder` is not the folder that it is here."""
+    reports = _look_around(client, folder)
+    for worker, report in reports.items():
+        if isinstance(report, Exception):
+            reason = " ".join(str(report).split())[:200]
+            raise PixtallyError(f"the worker {worker} fails at a tiny task: {reason}")
+    found = [r for r in reports.values() if not isinstance(r, Exception)]
+    return sorted({r["host"] for r in found if not r["shown"]})
 
 
 def _compare(found: Check, reports: list[dict[str, Any]], folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
-from pixtally.cli_common import one_line_errors
+from pixtally.cli_common import RESTART, SET, one_line_errors, read_changes
 
 
 @click.group("cluster")
@@ -40,4 +42,63 @@ def check(file: str, connect: bool, folder: str) -> None:
         raise click.exceptions.Exit(1)
 
 
-COMMANDS = (cluster_group,)
+@click.command()
+@click.argument("spec", type=click.Path(dir_okay=False))
+@SET
+@click.option(
+    "--cluster", type=click.Path(dir_okay=False), required=True, help="Of a running scheduler."
+)
+@RESTART
+@one_line_errors
+def submit(spec: str, changes: tuple[str, ...], cluster: str, restart: bool) -> None:
+    r"""Hand a pipeline to a scheduler that runs already, and leave.
+
+    \b
+      pixtally submit pipeline.yaml --cluster cluster/existing.yaml
+      pixtally status out/hist.zarr --watch
+    """
+    from pixtally.pipeline import Pipeline
+    from pixtally.submit import submit as hand_over
+
+    pipeline = Pipeline.from_yaml(spec, read_changes(changes))
+    handed = hand_over(pipeline, cluster, restart=restart)
+    click.echo(f"{handed['store']} is handed to {handed['scheduler']}; ask how far it is:")
+    click.echo(f"  pixtally status {handed['store']} --watch")
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Go on until the job ends.")
+@click.option("--every", default=2.0, show_default=True, help="Seconds, with --watch.")
+@one_line_errors
+def status(store: str, as_json: bool, watch: bool, every: float) -> None:
+    r"""Say how far a job is, from the records in its store; no scheduler is asked.
+
+    Exit code 0: complete or under way; 1: stopped or failed, with what to type to go on.
+
+    \b
+      pixtally status out/hist.zarr
+      pixtally status out/hist.zarr --watch
+    """
+    import json
+    import time
+    from pathlib import Path
+
+    from pixtally.status import job_status
+    from pixtally.status_text import status_text
+
+    while True:
+        found = job_status(Path(store))
+        text = json.dumps(found) if as_json else status_text(found)
+        if watch and not as_json and sys.stdout.isatty():
+            click.clear()
+        click.echo(text)
+        if found["state"] in ("stopped", "failed"):
+            raise click.exceptions.Exit(1)
+        if not watch or found["state"] == "complete":
+            return
+        time.sleep(every)
+
+
+COMMANDS = (cluster_group, submit, status)
