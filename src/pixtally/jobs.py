@@ -16,7 +16,6 @@ import dask
 
 from pixtally.errors import PixtallyError
 from pixtally.job_folder import JobFolder, partial_path
-from pixtally.plan import Resources
 from pixtally.progress import Advance
 from pixtally.records import RECORDS, read_records, write_json
 
@@ -50,21 +49,6 @@ def current_client() -> Any | None:
         return default_client()
     except ValueError:
         return None
-
-
-def current_resources() -> Resources | None:
-    """Return what the Dask client in use has, or None without one."""
-    client = current_client()
-    if client is None:
-        return None
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not workers:
-        return None
-    return Resources(
-        workers=len(workers),
-        threads=max(w["nthreads"] for w in workers),
-        memory=min(w["memory_limit"] or Resources.local().memory for w in workers),
-    )
 
 
 def shared_values(graph: dict[Hashable, Any], keys: set[Hashable]) -> dict[Hashable, Any]:

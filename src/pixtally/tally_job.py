@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from pixtally.histogram import Tally
 from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json
 from pixtally.plan import Plan, grid
 from pixtally.progress import stage
-from pixtally.tiles import TileTask, count_tile, warm_up
+from pixtally.rehearsal import rehearsed
+from pixtally.tiles import TileTask, count_tile, miniature
 from pixtally.unit_writer import UnitWriter
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
@@ -131,13 +133,15 @@ def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None
             units.append((task, Place(unit, job.writer, tile, plan.shard, base if whole else None)))
             needed |= inputs
     values = shared_values(tally.input_graph(needed), needed)
-    if units:
-        with stage("compiling (once)", progress):
-            warm_up(units[0][0])
+    if not units:
+        return
     function = _write_tile if whole else _write_part
-    with stage("counting", progress) as advance:
-        for _ in run_units(function, units, advance=advance, inputs=values):
-            pass
+    with ExitStack() as held:
+        with stage("compiling (once)", progress):
+            held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
+        with stage("counting", progress) as advance:
+            for _ in run_units(function, units, advance=advance, inputs=values):
+                pass
 
 
 def _added_tiles(plan: Plan, done: set[str]) -> set[int]:

@@ -15,10 +15,11 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from pixtally import schema
+from pixtally.available import current_resources
 from pixtally.axis import Closed
 from pixtally.errors import PixtallyError
 from pixtally.histogram import Tally, prepare
-from pixtally.jobs import JobFolder, current_resources
+from pixtally.jobs import JobFolder
 from pixtally.operands import ArrayLike, as_images, image_ids
 from pixtally.plan import Resources
 from pixtally.store import open_histogram

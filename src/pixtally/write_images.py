@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from pixtally._version import __version__
+from pixtally.available import current_resources
 from pixtally.blocks import Reader, Source, Tile
 from pixtally.history import add_line
 from pixtally.image_plan import ImagesPlan, choose_images_layout, pixel_tiles, plan_images, regions
@@ -20,7 +21,6 @@ from pixtally.image_store import IMAGES
 from pixtally.jobs import (
     RECORDS,
     JobFolder,
-    current_resources,
     run_units,
     shared_values,
     write_json,
