@@ -24,9 +24,10 @@ FLOORS = [
     {"histogram", "merge", "answers", "transforms", "mixture_data", "mixture_model"},
     {"equalize", "clahe", "match"},
     {"mixture", "pixel_models", "foreground", "montage", "exposure"},
-    {"screen", "unusual"},
+    {"screen", "unusual", "regions"},
     {"overview"},
-    {"charts", "progress", "zarr_io", "display", "preview", "render", "demo", "readers"},
+    {"charts", "uhi", "progress", "zarr_io", "display", "preview", "render", "demo", "readers"},
+    {"plots"},
     {"jobs", "sources", "image_store"},
     {"shards", "gaps"},
     {"collection"},
@@ -48,7 +49,7 @@ FLOORS = [
 ONLY_IN = {
     "distributed": {"cluster", "pipeline", "jobs"},
     "zarr": {"zarr_io", "store", "ingest", "image_store"},
-    "matplotlib": {"display", "colormaps", "preview"},
+    "matplotlib": {"colormaps", "preview", "plots", "report"},
     "yaml": {"pipeline", "spec", "cluster", "cli", "report"},
     "dask": {
         *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),

@@ -43,9 +43,7 @@ def drawn_edges(axis: BinAxis) -> NDArray[np.float64]:
     return axis.edges - 0.5 if axis.kind == "integer" else axis.edges
 
 
-def bars(
-    counts: NDArray[Any], axis: BinAxis, *, zoom: bool = False, most: int = MOST_BARS
-) -> Bars:
+def bars(counts: NDArray[Any], axis: BinAxis, *, zoom: bool = False, most: int = MOST_BARS) -> Bars:
     """Return the bars of a histogram.
 
     Parameters
@@ -95,7 +93,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     rough = (high - low) / about
     size = 10.0 ** math.floor(math.log10(rough))
-    step = size * next(m for m in (1, 2, 5, 10) if m * size >= rough * 0.999)
+    step = size * next(m for m in (1, 2, 5, 10) if m * size >= 0.75 * rough)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
@@ -117,6 +115,19 @@ def number(value: float) -> str:
     if value == int(value) or abs(value) >= 1e4:
         return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.4g}"
     return f"{value:.4g}"
+
+
+def short(value: float) -> str:
+    """Return a number in three digits, or whole.
+
+    Examples
+    --------
+    >>> short(27.514), short(4.1), short(191.0), short(0.67381), short(60430.2)
+    ('27.5', '4.1', '191', '0.674', '60,430')
+    """
+    if not math.isfinite(value) or abs(value) >= 1000:
+        return number(round(value) if math.isfinite(value) else value)
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def seconds(value: float) -> str:
@@ -207,3 +218,14 @@ def gaussians(
     away = (values[None] - means[kept, None]) / wide
     density = weights[kept, None] * np.exp(-0.5 * away**2) / (wide * math.sqrt(2 * math.pi))
     return np.asarray(density)
+
+
+def many(how_many: float, what: str) -> str:
+    """Return a number with its noun, which gets an s unless there is one.
+
+    Examples
+    --------
+    >>> many(1, "part"), many(1394, "image")
+    ('1 part', '1,394 images')
+    """
+    return f"{number(how_many)} {what}{'' if how_many == 1 else 's'}"

@@ -110,6 +110,7 @@ def _plain(sizes: Any) -> list[int] | None:
 
 
 def left_out(path: Path) -> list[Any]:
+    """Return the images that a collection was ingested without: ``image`` and ``reason``."""
     try:
         attributes = json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
     except (OSError, ValueError):

@@ -160,9 +160,7 @@ def _three(array: da.Array) -> da.Array:
     return array
 
 
-def _blocks(
-    counts: da.Array, flows: da.Array
-) -> Iterator[tuple[tuple[int, int, int], Any, Any]]:
+def _blocks(counts: da.Array, flows: da.Array) -> Iterator[tuple[tuple[int, int, int], Any, Any]]:
     """Yield the corner, the counts and the flows of every block."""
     starts = [np.cumsum([0, *c[:-1]]) for c in counts.chunks[:3]]
     blocks, beside = counts.to_delayed(), flows.to_delayed()
@@ -195,10 +193,7 @@ def _look(
         },
         extremes={name: _extremes(image) for name, image in statistics.items()},
         histogram=counts.sum(axis=(0, 1, 2), dtype=total),
-        flows={
-            name: flows[..., k].sum(dtype=total)
-            for k, name in enumerate(FLOWS)
-        },
+        flows={name: flows[..., k].sum(dtype=total) for k, name in enumerate(FLOWS)},
         best=best,
         unseen=int(np.count_nonzero(np.isnan(statistics["median"]))),
     )

@@ -1,4 +1,4 @@
-"""Pixels worth a look: the most varied, the most two-sided, dead, hot and saturated ones."""
+"""Pixels worth a look: the most varied, the most bimodal, dead, hot and saturated ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGIONS = 24
 APART = 0.06
 """Chosen pixels of a kind are at least this part of the longer side apart."""
 
-TWO_SIDED = 0.85
+BIMODAL = 0.85
 SATURATED = 0.01
 HOT = 8.0
 
@@ -46,10 +46,10 @@ KINDS = (
     Kind("entropy", "Most varied", "The highest entropy: values spread over the most bins.", 1e-9),
     Kind(
         "bimodal",
-        "Two-sided",
+        "Most bimodal",
         "Splitting the values into two groups, each at least 5 % of the samples, explains 85 % or "
         "more of their variance.",
-        TWO_SIDED,
+        BIMODAL,
     ),
     Kind(
         "hot",
@@ -164,9 +164,7 @@ def _region_parts(first: int, size: int, whole: int) -> list[tuple[int, slice]]:
     region = np.arange(first, first + size) * REGIONS // whole
     begins = np.flatnonzero(np.diff(region, prepend=-1))
     ends = [*begins[1:], size]
-    return [
-        (int(region[a]), slice(int(a), int(b))) for a, b in zip(begins, ends, strict=True)
-    ]
+    return [(int(region[a]), slice(int(a), int(b))) for a, b in zip(begins, ends, strict=True)]
 
 
 def heat(median: NDArray[Any], least_scale: float) -> NDArray[np.float64]:

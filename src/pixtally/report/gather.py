@@ -118,9 +118,7 @@ def gather(
     )
 
 
-def _chosen(
-    overview: Overview, pixels: Sequence[Sequence[int]]
-) -> list[tuple[int, int, int]]:
+def _chosen(overview: Overview, pixels: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
     """Return the pixels that were asked for, as (plane, row, column)."""
     planes, rows, columns = overview.shape
     if not pixels:

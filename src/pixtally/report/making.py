@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pixtally import schema
+from pixtally import charts, schema
 from pixtally.charts import number, seconds
 from pixtally.provenance import Provenance
 from pixtally.report import parts
@@ -104,7 +104,8 @@ def _plan(found: Gathered) -> str:
         ("bytes written", size_text(plan["bytes_written"]), f"{size_text(stored)} compressed"),
     ]
     tile = " × ".join(map(str, plan["tile"]))
-    words = f"Tiles of {tile} pixels, {number(plan['segments'])} segments of the image axis."
+    parts_of = plan["segments"]
+    words = f"Tiles of {tile} pixels; the image axis in {charts.many(parts_of, 'part')}."
     caption = "Planned before the job began, and measured"
     return parts.table(caption, ["", "planned", "measured"], rows, "num") + f"<p>{words}</p>"
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from pixtally import charts
 from pixtally._version import __version__
-from pixtally.charts import number
+from pixtally.charts import number, short
 from pixtally.overview import SHOWN, Overview
 from pixtally.report import making, parts
 from pixtally.report.gather import Gathered
@@ -32,7 +32,7 @@ MEANINGS = {
 """Title and meaning of each statistic image."""
 
 LEVELS = ("median", "mean", "mode")
-"""Those that are values of the images themselves; they share one scale."""
+"""Those that are values of the images themselves; they share the scale of the first two."""
 
 MOST_PLANES = 4
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -96,7 +96,7 @@ def _lede(found: Gathered) -> str:
         strays = np.nanmedian(seen.images["std"])
         said.append(
             f"Half of all samples lie between <b>{number(low)}</b> and <b>{number(high)}</b>"
-            f"{_unit(found)}, and the typical pixel strays by <b>±{number(float(f'{strays:.3g}'))}"
+            f"{_unit(found)}, and the typical pixel strays by <b>±{short(strays)}"
             "</b> from its own mean."
         )
     for kind, words in (
@@ -131,13 +131,21 @@ def _quartiles(seen: Overview) -> tuple[float, float, float]:
 def _statistics(found: Gathered) -> str:
     seen = found.overview
     spans = {name: shared_span([seen.images[name]]) for name in ("std", "entropy")}
-    levels = shared_span([seen.images[name] for name in LEVELS])
+    levels = level_span(seen)
     cards = "".join(_card(found, name, spans.get(name, levels)) for name in SHOWN)
     return (
         '<section id="images" aria-labelledby="h-images"><h2 id="h-images">What every pixel does'
         f"</h2><p>{_scale_words(seen)}</p>"
         f'<div class="cards">{cards}</div></section>'
     )
+
+
+def level_span(seen: Overview) -> tuple[float, float]:
+    """Return the values that are black and white in median, mean and mode.
+
+    A few modes far away (of a dark frame, say) would leave the others without contrast.
+    """
+    return shared_span([seen.images["median"], seen.images["mean"]])
 
 
 def _scale_words(seen: Overview) -> str:
@@ -167,7 +175,7 @@ def _card(found: Gathered, name: str, span: tuple[float, float]) -> str:
     units = "bit" if name == "entropy" else found.units
     shown = "".join(
         parts.image(p, f"{title} image{_plane_words(seen, k, len(pictures))}, "
-                    f"from {number(low)} to {number(high)}{f' {units}' if units else ''}.")
+                    f"from {short(low)} to {short(high)}{f' {units}' if units else ''}.")
         for k, p in enumerate(pictures)
     )  # fmt: skip
     colours = (
@@ -175,8 +183,8 @@ def _card(found: Gathered, name: str, span: tuple[float, float]) -> str:
     )
     return (
         f'<figure class="card {name}"><h3>{title}</h3><div class="planes">{shown}</div>'
-        f"{colours}<figcaption>{meaning} <small>Least <b>{number(low)}</b>, largest "
-        f"<b>{number(high)}</b>.</small></figcaption></figure>"
+        f"{colours}<figcaption>{meaning} <small>Least <b>{short(low)}</b>, largest "
+        f"<b>{short(high)}</b>.</small></figcaption></figure>"
     )
 
 
@@ -280,12 +288,11 @@ def _group_title(kind: str, seen: Overview) -> str:
 def _map(found: Gathered) -> str:
     """Return the median image with the numbers of the pixels on it."""
     seen = found.overview
-    span = shared_span([seen.images[name] for name in LEVELS])
-    picture = pictures_of(seen, "median", span)[0]
+    picture = pictures_of(seen, "median", level_span(seen))[0]
     return (
         '<figure class="map"><div class="place">'
         f"{parts.image(picture, 'The median image with the places of the numbered pixels.')}"
-        f'{"".join(_markers(found))}</div><figcaption>Where they are'
+        f"{''.join(_markers(found))}</div><figcaption>Where they are"
         f"{' (planes lie upon each other)' if seen.shape[0] > 1 else ''}.</figcaption></figure>"
     )
 

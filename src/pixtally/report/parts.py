@@ -10,7 +10,7 @@ import numpy as np
 
 from pixtally import charts
 from pixtally.axis import BinAxis
-from pixtally.charts import Bars, number
+from pixtally.charts import Bars, number, short
 from pixtally.report.gather import ShownPixel
 from pixtally.report.pictures import Picture, gradient
 
@@ -41,12 +41,13 @@ def colour_bar(picture: Picture, clipped: tuple[bool, bool], units: str) -> str:
     """Return the colours of an image with the values they stand for."""
     low, high = picture.span
     marks = [t for t in charts.ticks(low, high, 4) if low < t < high]
-    room = 0.13 * (high - low)
+    # Words of the ends would run into those beside them.
+    room = 0.2 * (high - low)
     inner = [t for t in marks if low + room < t < high - room]
     below, above = ("≤ " if clipped[0] else ""), ("≥ " if clipped[1] else "")
     ends = [
-        f'<span class="end" style="left:0">{below}{number(low)}</span>',
-        f'<span class="end right" style="right:0">{above}{number(high)}</span>',
+        f'<span class="end" style="left:0">{below}{short(low)}</span>',
+        f'<span class="end right" style="right:0">{above}{short(high)}</span>',
     ]
     between = [
         f'<span style="left:{100 * (t - low) / ((high - low) or 1):.1f}%">{number(t)}</span>'
@@ -72,7 +73,7 @@ def wide_chart(made: Bars, label: str, units: str, marks: dict[str, float]) -> s
         for kind in ("lin", "log")
     )
     notes = "".join(
-        f'<span style="left:{100 * (v - low) / (high - low):.2f}%">'
+        f'<span style="left:clamp(2.6rem, {100 * (v - low) / (high - low):.2f}%, 100% - 2.6rem)">'
         f"{escape(name)}&nbsp;<b>{number(v)}</b></span>"
         for name, v in marks.items()
     )
@@ -103,7 +104,9 @@ def _heights(made: Bars) -> str:
 
 def _across(span: tuple[float, float], about: int) -> str:
     low, high = span
-    marks = [t for t in charts.ticks(low, high, about) if low <= t <= high]
+    marks = charts.ticks(low, high, about)
+    if len(marks) < 2:
+        marks = charts.ticks(low, high, 2 * about)
     words = (
         f'<span style="left:{100 * (t - low) / ((high - low) or 1):.1f}%">{number(t)}</span>'
         for t in marks
@@ -116,7 +119,7 @@ def pixel_chart(pixel: ShownPixel, badge: int, axis: BinAxis, unit: str) -> str:
     made = charts.bars(pixel.counts, axis, zoom=True)
     where = ", ".join(f"{d} {n}" for d, n in pixel.place.items()) or "the only pixel"
     facts = " · ".join(
-        f"{name} <b>{number(pixel.facts[name])}</b>" for name in ("median", "std", "entropy")
+        f"{name} <b>{short(pixel.facts[name])}</b>" for name in ("median", "std", "entropy")
     )
     flows = ", ".join(f"{number(n)} {name}" for name, n in pixel.flows.items() if n)
     joined = f"bars join {made.joined} bins" if made.joined > 1 else ""
@@ -141,14 +144,13 @@ def pixel_chart(pixel: ShownPixel, badge: int, axis: BinAxis, unit: str) -> str:
 
 def _curves(pixel: ShownPixel, made: Bars) -> str:
     """Return the components of the pixel's mixture, scaled to its bars."""
-    if not pixel.mixture:
+    if not pixel.mixture or np.count_nonzero(pixel.counts) < 2:
         return ""
     low, high = made.span
     values = np.linspace(low, high, 200)
     width = (high - low) / made.heights.size
-    density = charts.gaussians(
-        values, *(pixel.mixture[v] for v in ("weights", "means", "stds")), least_std=width / 2
-    )
+    weights, means, stds = (pixel.mixture[v] for v in ("weights", "means", "stds"))
+    density = charts.gaussians(values, weights, means, stds, least_std=width / 2)
     top = float(made.heights.max(initial=1.0))
     total = made.heights.sum() * width
     return "".join(
@@ -163,9 +165,7 @@ def _mixture_text(pixel: ShownPixel) -> str:
         return ""
     parts = [
         f"{100 * w:.0f} % at {number(round(m, 1))} ± {number(round(s, 2))}"
-        for w, m, s in zip(
-            *(pixel.mixture[v] for v in ("weights", "means", "stds")), strict=True
-        )
+        for w, m, s in zip(*(pixel.mixture[v] for v in ("weights", "means", "stds")), strict=True)
         if w > 0.005 and np.isfinite(m)
     ]
     return f'<small class="fit">mixture: {escape(", ".join(parts))}</small>' if parts else ""
