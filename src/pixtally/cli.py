@@ -17,6 +17,7 @@ from pixtally.cli_common import in_cluster as _cluster
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
 from pixtally.errors import PixtallyError
 from pixtally.image_commands import COMMANDS
+from pixtally.view_cli import COMMANDS as VIEW_COMMANDS
 
 OVERVIEW = """\
 What every pixel does over a huge collection of images.
@@ -349,7 +350,7 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
-for _command in EQUALIZE_COMMANDS:
+for _command in (*EQUALIZE_COMMANDS, *VIEW_COMMANDS):
     main.add_command(_command)
 
 
