@@ -351,6 +351,9 @@ for _command in COMMANDS:
     _attach(_command)
 for _command in EQUALIZE_COMMANDS:
     main.add_command(_command)
+for _command in main.commands.values():
+    # Docstrings with backslashes are raw; click's mark for lines to be kept is the character.
+    _command.help = (_command.help or "").replace("\\b\n", "\b\n")
 
 
 if __name__ == "__main__":
