@@ -110,7 +110,7 @@ def tutorial(made: dict[str, Any]) -> None:
     save_pixels("tutorial-std", pt.render(answers["std"], (5, 25), cmap="magma"), 2)
     hist = made["hist"]
     figure, axes = plt.subplots(figsize=(6.2, 2.3))
-    for (row, column), colour in {(92, 104): BLUE, (y, x): ORANGE}.items():
+    for (row, column), colour in {often_hidden(hist): BLUE, (y, x): ORANGE}.items():
         counts = hist["counts"][row, column].values
         label = f"pixel {row}, {column}"
         axes.bar(hist["bin"], counts, width=1, color=colour, alpha=0.9, label=label)
@@ -123,20 +123,28 @@ def tutorial(made: dict[str, Any]) -> None:
     save_pixels("tutorial-foreground", np.hstack([pair[0], gap, pair[1]]), 2)
 
 
+def often_hidden(hist: Any) -> tuple[int, int]:
+    """Return the sound pixel that is dark most often: the ball is before it."""
+    dark = hist["counts"][..., :40].sum("bin").values
+    row, column = np.unravel_index(np.argmax(dark), dark.shape)
+    return int(row), int(column)
+
+
 @of("tutorial.md")
-def readme(made: dict[str, Any]) -> None:
+def home(made: dict[str, Any]) -> None:
     """The picture of the first page: images, a pixel's histogram, what follows from it."""
     images, answers = made["images"], made["answers"]
+    pixel = often_hidden(made["hist"])
     figure = plt.figure(figsize=(8.4, 2.5))
     stack = figure.add_axes((0.0, 0.05, 0.3, 0.85))
-    draw_stack(stack, [images[i].values for i in (260, 190, 120, 30)], (92, 104))
+    draw_stack(stack, [images[i].values for i in (285, 228, 171, 38)], pixel)
     stack.set_title("400 images")
     axes = figure.add_axes((0.36, 0.22, 0.27, 0.62))
-    counts = made["hist"]["counts"][92, 104].values
+    counts = made["hist"]["counts"][pixel].values
     axes.bar(np.arange(256), counts, width=1, color=ORANGE)
     axes.set(xlim=(0, 140), xlabel="value of one pixel", ylabel="images")
     axes.set_title("one histogram a pixel")
-    axes.annotate("the ball", (27, 4), (18, 16), arrowprops={"arrowstyle": "->", "color": INK})
+    axes.annotate("the ball", (27, 9), (18, 14), arrowprops={"arrowstyle": "->", "color": INK})
     median = figure.add_axes((0.67, 0.05, 0.3, 0.85))
     show(median, answers["median"], "the median image: no ball", vmin=20, vmax=130)
     save("home", figure)
@@ -170,13 +178,13 @@ def counting(made: dict[str, Any]) -> None:
     """A stack, the samples of one pixel over time, its histogram."""
     from pixtally.demo import demo_image
 
-    frames = [demo_image(i, 400, (72, 96)) for i in range(400)]
-    where = (45, 52)
-    samples = np.array([frame[where] for frame in frames])
+    frames = np.array([demo_image(i, 400, (72, 96)) for i in range(400)])
+    where = often_hidden(pt.pixel_histogram(frames).compute())
+    samples = frames[:, *where]
     figure, (stack, time, counts) = plt.subplots(
         1, 3, figsize=(8.4, 2.3), width_ratios=(1.25, 1.2, 0.7), layout="constrained"
     )
-    draw_stack(stack, [frames[i] for i in (260, 190, 120, 30)], where)
+    draw_stack(stack, [frames[i] for i in (285, 228, 171, 38)], where)
     time.plot(samples, ".", ms=2.5, color=BLUE)
     time.set(xlabel="image", ylabel="value", title="the column of one pixel")
     time.set_ylim(0, 140)
@@ -194,12 +202,14 @@ def bins(made: dict[str, Any]) -> None:
     for number in numbers:
         hist = pt.pixel_histogram(made["images"], bins=int(number), range=(0, 1))
         errors.append(float(abs(hist.tally.median() - made["exact"]).mean()))
-    figure, axes = plt.subplots(figsize=(5.6, 2.5))
+    figure, axes = plt.subplots(figsize=(4.6, 2.5))
     axes.loglog(1 / numbers, errors, color=BLUE, label="error of the median, mean of all pixels")
     axes.loglog(1 / numbers, 1 / numbers, ":", color=INK, label="one bin width")
-    axes.axvline(0.05, color=ORANGE, label="the noise")
+    sure = 1.2533 * 0.05 / np.sqrt(made["images"].shape[0])
+    axes.axhline(sure, color=RED, lw=1, label="standard error of the median of 2000 images")
+    axes.axvline(0.05, color=ORANGE, label="the noise of a pixel")
     axes.set(xlabel="bin width", ylabel="error")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)
     save("bins-error", figure)
 
 
@@ -317,14 +327,14 @@ def peaks(made: dict[str, Any]) -> None:
     comb.bar(values, counts, width=1, color=BLUE, label="images")
     one = {name: float(found[name].isel(pixel)) for name in ("offset", "gain", "noise", "rate")}
     weight, total = np.exp(-one["rate"]), 0.0
-    for photons in range(7):
+    for photons in range(5):
         centre = one["offset"] + photons * one["gain"]
         bell = np.exp(-0.5 * ((values - centre) / one["noise"]) ** 2) / one["noise"]
         total = total + counts.sum() * weight * bell / np.sqrt(2 * np.pi)
         comb.text(centre, 2 + float(np.max(total[abs(values - centre) < 3])), str(photons))
         weight *= one["rate"] / (photons + 1)
     comb.plot(values, total, color=ORANGE, label="fitted comb")
-    comb.set(xlim=(440, 900), xlabel="value", ylabel="images", title="one pixel; photons")
+    comb.set(xlim=(440, 900), xlabel="value", ylabel="images", title="one pixel: 0, 1, 2 … photons")
     comb.legend()
     drawn = show(gain, found["gain"], "gain of every pixel", cmap="viridis")
     figure.colorbar(drawn, ax=gain)

@@ -49,11 +49,11 @@ class Runner:
     ----------
     page : Path
         The page.
-    processes : bool
-        Commands are processes of their own; otherwise they are called, which takes less time.
+    processes : tuple of str
+        Commands that are processes of their own; others are called, which takes less time.
     """
 
-    def __init__(self, page: Path, processes: bool = False) -> None:
+    def __init__(self, page: Path, processes: tuple[str, ...] = ()) -> None:
         self.page, self.processes = page, processes
         self.names: dict[str, Any] = {"__name__": "page"}
         self.printed = ""
@@ -89,8 +89,10 @@ class Runner:
         for command in commands:
             if command[0] != "pixtally":
                 raise AssertionError(f"{self.page.name}:{block.line} runs {command[0]}")
-        act = _process if self.processes else _call
-        self.printed = "".join(act(command[1:]) for command in commands)
+        self.printed = "".join(
+            (_process if command[1] in self.processes else _call)(command[1:])
+            for command in commands
+        )
 
     def _save(self, block: Block) -> None:
         name = re.match(r"# (\S+\.yaml)\n", block.code)
