@@ -212,3 +212,11 @@ def test_commands_in_their_own_process(tmp_path, frames):
     command = [sys.executable, "-W", "error", "-m", "pixtally.cli"]
     for arguments in (["ingest", frames, tmp_path / "a.zarr"], ["info", tmp_path / "a.zarr"]):
         subprocess.run([*command, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_examples_in_help_stand_on_their_own_lines(call, name):
+    lines = call(name, "--help").stdout.splitlines()
+    assert not any("\\b" in line for line in lines)
+    if name != "schema":
+        assert any(line.startswith(f"    pixtally {name} ") for line in lines)

@@ -312,6 +312,9 @@ for _command in COMMANDS:
 GROUPS = (EQUALIZE_COMMANDS, CLUSTER_COMMANDS, REPORT_COMMANDS, VIEW_COMMANDS)
 for _command in (command for group in GROUPS for command in group):
     main.add_command(_command)
+for _command in main.commands.values():
+    # Docstrings with backslashes are raw; click's mark for lines to be kept is the character.
+    _command.help = (_command.help or "").replace("\\b\n", "\b\n")
 
 
 if __name__ == "__main__":
