@@ -25,7 +25,7 @@ import pixtally as pt
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
-from page_code import Runner  # noqa: E402  (lies beside this file)
+from page_code import Runner, save_photograph  # noqa: E402  (lies beside this file)
 
 IMAGES = DOCS / "images"
 INK, BLUE, ORANGE, RED = "#7a8a8c", "#2a9d8f", "#f4813f", "#e63946"
@@ -428,20 +428,6 @@ def favicon() -> None:
     Image.fromarray(icon).save(IMAGES / "favicon.png")
 
 
-def photograph(place: Path) -> None:
-    """Save the photograph of the pages as photo.jpg."""
-    shared = Path(os.environ.get("PIXTALLY_DATA", DOCS.parents[1] / "shared/data"))
-    retina = shared / "photo/retina.jpg"
-    if retina.exists():
-        with Image.open(retina) as picture:
-            small = picture.resize((353, 353), Image.Resampling.LANCZOS)
-    else:
-        from pixtally.demo import demo_image
-
-        small = Image.fromarray(demo_image(30, 400, (353, 353)))
-    small.save(place / "photo.jpg", quality=95)
-
-
 def draw_page(name: str) -> None:
     """Run a page in an empty folder and draw its pictures."""
     print(name)
@@ -449,7 +435,7 @@ def draw_page(name: str) -> None:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            photograph(Path(folder))
+            save_photograph(Path(folder))
             made = Runner(DOCS / name).run_all()
             for draw in DRAW[name]:
                 draw(made)

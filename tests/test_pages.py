@@ -12,11 +12,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from pixtally.demo import demo_image, write_demo
+from pixtally.demo import write_demo
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-from page_code import Runner, blocks  # noqa: E402  (lies beside the pages)
+from page_code import Runner, blocks, save_photograph  # noqa: E402  (lies beside the pages)
 
 HOWTOS = sorted(p for p in (ROOT / "docs/howto").glob("*.md") if p.stem != "index")
 EXPLAINED = sorted(p for p in (ROOT / "docs/explain").glob("*.md") if p.stem != "index")
@@ -51,8 +51,8 @@ def test_the_tutorial(here):
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("page", HOWTOS + EXPLAINED, ids=lambda page: page.stem)
 def test_pages(page):
-    Image.fromarray(demo_image(30, 400, (353, 353))).save("photo.jpg")
-    Runner(page).run_all()
+    retina = save_photograph(Path())
+    Runner(page, absent="" if retina else "retina").run_all()
 
 
 @pytest.mark.usefixtures("here")
