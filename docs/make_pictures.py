@@ -258,9 +258,7 @@ def methods(made: dict[str, Any]) -> None:
 def limits(made: dict[str, Any]) -> None:
     """CLAHE over limits and tiles."""
     figure, axes = plt.subplots(2, 3, figsize=(6.6, 4.6), layout="constrained")
-    for panel, ((limit, tiles), image) in zip(
-        axes.T.ravel(), made["sheets"].items(), strict=True
-    ):
+    for panel, ((limit, tiles), image) in zip(axes.T.ravel(), made["sheets"].items(), strict=True):
         title = f"limit {limit:g}, {tiles} × {tiles} tiles"
         show(panel, np.asarray(image)[0, ::2, ::2], title, vmin=0, vmax=255)
     save("equalization-clahe", figure)

@@ -94,7 +94,9 @@ def test_pictures_are_small():
         assert picture.stat().st_size < 150_000, picture.name
 
 
-ROW = re.compile(r"^\| `(?P<theirs>.+?)` \| `(?P<ours>.+?)`(?P<also>[^|]*) \| (?P<how>[^|]+) \|$", re.M)
+ROW = re.compile(
+    r"^\| `(?P<theirs>.+?)` \| `(?P<ours>.+?)`(?P<also>[^|]*) \| (?P<how>[^|]+) \|$", re.M
+)
 
 
 def equal_calls():
