@@ -143,3 +143,13 @@ def test_the_other_calls_of_that_page_run(peers):
     assert len(calls) > 8
     for call in calls:
         np.asarray(eval(call, peers))
+
+
+@pytest.mark.usefixtures("here")
+def test_the_calls_beside_those_of_matlab_run():
+    page = ROOT / "docs/howto/matlab.md"
+    names = Runner(page).run_all() | {"colours": "jet"}
+    rows = re.findall(r"^\| `[^`]+` \| `(pt\.[^`]+)` \|$", page.read_text("utf-8"), re.M)
+    assert len(rows) == 8
+    for call in rows:
+        assert np.asarray(eval(call, names)).size
