@@ -92,7 +92,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _help_text(text: str) -> Iterator[str]:
-    """Turn a command's help into Markdown; lines kept as they are (after ``\\b``) are code."""
+    r"""Turn the help of a command into Markdown; lines kept as they are (after ``\b``) are code."""
     for paragraph in re.split(r"\n\s*\n", _dedent(text)):
         kept = paragraph.startswith("\b")
         lines = paragraph.splitlines()[1 if kept else 0 :]
