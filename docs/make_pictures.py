@@ -25,7 +25,7 @@ import pixtally as pt
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
-from page_code import Runner  # noqa: E402  (lies beside this file)
+from page_code import Runner, save_photograph  # noqa: E402  (lies beside this file)
 
 IMAGES = DOCS / "images"
 INK, BLUE, ORANGE, RED = "#7a8a8c", "#2a9d8f", "#f4813f", "#e63946"
@@ -74,15 +74,39 @@ def save_pixels(name: str, pixels: Any, scale: int = 1) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Store a picture in 256 colours where that is smaller."""
+    """Store a picture as gray or with a palette where that is smaller."""
     with Image.open(path) as picture:
-        few = picture.convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE, dither=0)
+        pixels = np.asarray(picture.convert("RGBA"))
+    opaque = (pixels[..., 3] == 255).all()
+    gray = opaque and (pixels[..., :1] == pixels[..., :3]).all()
+    few = Image.fromarray(pixels[..., 0]) if gray else with_palette(pixels)
     scratch = path.with_suffix(".few.png")
     few.save(scratch, optimize=True)
     if scratch.stat().st_size < path.stat().st_size:
         scratch.replace(path)
     scratch.unlink(missing_ok=True)
     print(f"{path.name}: {path.stat().st_size // 1024} KiB")
+
+
+def with_palette(pixels: Any, solid: int = 224) -> Any:
+    """Return RGBA bytes with a palette: most entries for what is opaque, some for soft edges."""
+    hard, soft = pixels[..., 3] == 255, (pixels[..., 3] > 0) & (pixels[..., 3] < 255)
+    colours = np.where(hard[..., None], pixels[..., :3], pixels[hard][:1, :3])
+    first = Image.fromarray(colours).quantize(solid, Image.Quantize.MEDIANCUT, dither=0)
+    table = np.zeros((256, 4), "uint8")
+    table[:solid, :3] = np.resize(np.array(first.getpalette("RGB")), (solid, 3))
+    table[:solid, 3] = 255
+    numbers = np.where(hard, np.asarray(first), 255).astype("uint8")
+    if soft.any():
+        edges = Image.fromarray(pixels[soft][None])
+        second = edges.quantize(255 - solid, Image.Quantize.FASTOCTREE, dither=0)
+        found = np.array(second.getpalette("RGBA")).reshape(-1, 4)[: 255 - solid]
+        table[solid : solid + len(found)] = found
+        numbers[soft] = solid + np.asarray(second)[0]
+    few = Image.frombytes("P", numbers.shape[::-1], numbers.tobytes())
+    few.putpalette(table[:, :3].tobytes(), "RGB")
+    few.info["transparency"] = table[:, 3].tobytes()
+    return few
 
 
 def show(axes: Any, image: Any, title: str = "", **how: Any) -> Any:
@@ -105,8 +129,8 @@ def tutorial(made: dict[str, Any]) -> None:
     """The collection, one image, its answers, two pixels, and what moves."""
     images, answers, y, x = made["images"], made["answers"], made["y"], made["x"]
     save_pixels("tutorial-sheet", Image.open("sheet.png"))
-    save_pixels("tutorial-frame", pt.render(images[30].values), 2)
-    save_pixels("tutorial-median", pt.render(answers["median"], "minmax"), 2)
+    save_pixels("tutorial-frame", pt.render(images[38].values, (0, 150)), 2)
+    save_pixels("tutorial-median", pt.render(answers["median"], (0, 150)), 2)
     save_pixels("tutorial-std", pt.render(answers["std"], (5, 25), cmap="magma"), 2)
     hist = made["hist"]
     figure, axes = plt.subplots(figsize=(6.2, 2.3))
@@ -118,7 +142,8 @@ def tutorial(made: dict[str, Any]) -> None:
     axes.legend()
     save("tutorial-pixels", figure)
     at = made["busiest"]
-    pair = [pt.render(images[at].values), overlay(images[at].values, made["found"]["mask"][at])]
+    bright = pt.render(images[at].values, (0, 150))
+    pair = [bright, overlay(bright[..., 0], made["found"]["mask"][at])]
     gap = np.full((pair[0].shape[0], 6, 3), 255, "uint8")
     save_pixels("tutorial-foreground", np.hstack([pair[0], gap, pair[1]]), 2)
 
@@ -239,7 +264,7 @@ def methods(made: dict[str, Any]) -> None:
     names = ["interp", "cdf", "lut", "opencv", "rank", "matlab", "clahe"]
     shown = {"the image": made["photo"][0]} | {n: np.asarray(made[n])[0] for n in names}
     figure, axes = plt.subplots(
-        4, 4, figsize=(8.2, 6.1), height_ratios=(3, 1, 3, 1), layout="constrained"
+        4, 4, figsize=(7.0, 5.3), height_ratios=(3, 1, 3, 1), layout="constrained"
     )
     for number, (name, image) in enumerate(shown.items()):
         row, column = divmod(number, 4)
@@ -257,7 +282,7 @@ def methods(made: dict[str, Any]) -> None:
 @of("explain/equalization.md")
 def limits(made: dict[str, Any]) -> None:
     """CLAHE over limits and tiles."""
-    figure, axes = plt.subplots(2, 3, figsize=(6.6, 4.6), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(5.8, 4.1), layout="constrained")
     for panel, ((limit, tiles), image) in zip(axes.T.ravel(), made["sheets"].items(), strict=True):
         title = f"limit {limit:g}, {tiles} × {tiles} tiles"
         show(panel, np.asarray(image)[0, ::2, ::2], title, vmin=0, vmax=255)
@@ -358,14 +383,14 @@ def ndvi(made: dict[str, Any]) -> None:
 def training(made: dict[str, Any]) -> None:
     """Six photographs, and what each way makes of them."""
     images = made["images"]
-    chosen = (3, 12, 20, 33, 41)
+    chosen = (3, 7, 20, 33, 41)
     rows = {
         "before": images,
         "opencv, luminance": made["even"],
         "clahe": made["clear"],
         "matched": pt.open_images("matched.zarr"),
     }
-    figure, axes = plt.subplots(4, 5, figsize=(6.4, 5.0), layout="constrained")
+    figure, axes = plt.subplots(4, 5, figsize=(6.0, 5.2), layout="constrained")
     for row, (title, collection) in enumerate(rows.items()):
         for column, number in enumerate(chosen):
             panel = axes[row, column]
@@ -379,7 +404,10 @@ def passing(made: dict[str, Any]) -> None:
     """Frames with what passes in red."""
     busy = np.argsort(made["share"].values)[::-1]
     at = sorted(busy[::40][:4])
-    pictures = [overlay(made["steady"][int(i)], made["found"]["mask"][int(i)]) for i in at]
+    pictures = [
+        overlay(pt.render(made["steady"][int(i)], (0, 150))[..., 0], made["found"]["mask"][int(i)])
+        for i in at
+    ]
     gap = np.full((pictures[0].shape[0], 4, 3), 255, "uint8")
     row = [part for picture in pictures for part in (picture, gap)][:-1]
     save_pixels("fixed-camera-foreground", np.hstack(row), 2)
@@ -426,20 +454,6 @@ def favicon() -> None:
     Image.fromarray(icon).save(IMAGES / "favicon.png")
 
 
-def photograph(place: Path) -> None:
-    """Save the photograph of the pages as photo.jpg."""
-    shared = Path(os.environ.get("PIXTALLY_DATA", DOCS.parents[1] / "shared/data"))
-    retina = shared / "photo/retina.jpg"
-    if retina.exists():
-        with Image.open(retina) as picture:
-            small = picture.resize((353, 353), Image.Resampling.LANCZOS)
-    else:
-        from pixtally.demo import demo_image
-
-        small = Image.fromarray(demo_image(30, 400, (353, 353)))
-    small.save(place / "photo.jpg", quality=95)
-
-
 def draw_page(name: str) -> None:
     """Run a page in an empty folder and draw its pictures."""
     print(name)
@@ -447,7 +461,7 @@ def draw_page(name: str) -> None:
         before = Path.cwd()
         os.chdir(folder)
         try:
-            photograph(Path(folder))
+            save_photograph(Path(folder))
             made = Runner(DOCS / name).run_all()
             for draw in DRAW[name]:
                 draw(made)

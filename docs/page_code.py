@@ -1,7 +1,8 @@
 """The code of a page: its fenced blocks, and a runner that executes them in order.
 
 What to do with a block stands in a comment before it: ``<!-- not run: why -->`` leaves it out,
-``<!-- prints -->`` compares it with what the block before it printed, where … stands for anything.
+``<!-- prints -->`` compares it with what the block before it printed, where … stands for anything;
+``<!-- prints about -->`` lets its numbers be a tenth off.
 YAML that begins with ``# name.yaml`` is saved under that name; shell blocks hold pixtally commands.
 """
 
@@ -51,10 +52,12 @@ class Runner:
         The page.
     processes : tuple of str
         Commands that are processes of their own; others are called, which takes less time.
+    absent : str
+        What is not there; blocks whose order names it are not compared.
     """
 
-    def __init__(self, page: Path, processes: tuple[str, ...] = ()) -> None:
-        self.page, self.processes = page, processes
+    def __init__(self, page: Path, processes: tuple[str, ...] = (), absent: str = "") -> None:
+        self.page, self.processes, self.absent = page, processes, absent
         self.names: dict[str, Any] = {"__name__": "page"}
         self.printed = ""
 
@@ -68,8 +71,11 @@ class Runner:
         """Run one block, or compare it with what the one before it printed."""
         if block.order.startswith("not run"):
             return
-        if block.order == "prints":
-            compare(self.printed, block.code, f"{self.page.name}:{block.line}")
+        if block.order.startswith("prints"):
+            if self.absent and self.absent in block.order:
+                return
+            where = f"{self.page.name}:{block.line}"
+            compare(self.printed, block.code, where, "about" in block.order)
             return
         act = {"python": self._python, "sh": self._shell, "yaml": self._save}.get(block.language)
         if act is not None:
@@ -120,8 +126,38 @@ def _process(arguments: list[str]) -> str:
     return result.stdout
 
 
-def compare(printed: str, expected: str, where: str) -> None:
+NUMBER = re.compile(r"[-+]?\d+(?:,\d{3})*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+def compare(printed: str, expected: str, where: str, about: bool = False) -> None:
     """Raise an AssertionError unless a page says what was printed; spaces count as one."""
     pattern = r"\s+".join(re.escape(word) for word in expected.split()).replace("…", r".*")
-    if not re.fullmatch(pattern, printed.strip(), re.S):
+    same = re.fullmatch(pattern, printed.strip(), re.S) is not None
+    if not same and not (about and nearly(printed, expected)):
         raise AssertionError(f"{where} says\n{expected}\nbut this was printed:\n{printed}")
+
+
+def nearly(printed: str, expected: str) -> bool:
+    """Return whether two texts are the same but for numbers that are a tenth apart at most."""
+    words = [" ".join(NUMBER.sub("#", text).split()) for text in (printed, expected)]
+    pairs = [[float(n.replace(",", "")) for n in NUMBER.findall(t)] for t in (printed, expected)]
+    return words[0] == words[1] and all(
+        abs(a - b) <= 0.1 * max(abs(a), abs(b)) for a, b in zip(*pairs, strict=True)
+    )
+
+
+def save_photograph(folder: Path) -> bool:
+    """Save the photograph of the pages, photo.jpg; return whether it is the retina (CC0)."""
+    from PIL import Image
+
+    from pixtally.demo import demo_image
+
+    shared = Path(os.environ.get("PIXTALLY_DATA", Path(__file__).parents[2] / "shared/data"))
+    retina = shared / "photo/retina.jpg"
+    if retina.exists():
+        with Image.open(retina) as picture:
+            small = picture.resize((353, 353), Image.Resampling.LANCZOS)
+    else:
+        small = Image.fromarray(demo_image(30, 400, (353, 353)))
+    small.save(folder / "photo.jpg", quality=95)
+    return retina.exists()

@@ -12,11 +12,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from pixtally.demo import demo_image, write_demo
+from pixtally.demo import write_demo
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
-from page_code import Runner, blocks  # noqa: E402  (lies beside the pages)
+from page_code import Runner, blocks, save_photograph  # noqa: E402  (lies beside the pages)
 
 HOWTOS = sorted(p for p in (ROOT / "docs/howto").glob("*.md") if p.stem != "index")
 EXPLAINED = sorted(p for p in (ROOT / "docs/explain").glob("*.md") if p.stem != "index")
@@ -51,8 +51,8 @@ def test_the_tutorial(here):
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("page", HOWTOS + EXPLAINED, ids=lambda page: page.stem)
 def test_pages(page):
-    Image.fromarray(demo_image(30, 400, (353, 353))).save("photo.jpg")
-    Runner(page).run_all()
+    retina = save_photograph(Path())
+    Runner(page, absent="" if retina else "retina").run_all()
 
 
 @pytest.mark.usefixtures("here")
@@ -143,3 +143,13 @@ def test_the_other_calls_of_that_page_run(peers):
     assert len(calls) > 8
     for call in calls:
         np.asarray(eval(call, peers))
+
+
+@pytest.mark.usefixtures("here")
+def test_the_calls_beside_those_of_matlab_run():
+    page = ROOT / "docs/howto/matlab.md"
+    names = Runner(page).run_all() | {"colours": "jet"}
+    rows = re.findall(r"^\| `[^`]+` \| `(pt\.[^`]+)` \|$", page.read_text("utf-8"), re.M)
+    assert len(rows) == 8
+    for call in rows:
+        assert np.asarray(eval(call, names)).size

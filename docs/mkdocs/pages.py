@@ -28,7 +28,7 @@ GROUPS = {
         *("fit_mixture", "predict_mixture", "pixel_mixture"),
         *("foreground", "fit_peaks", "to_sklearn"),
     ],
-    "Pictures": ["render", "display_limits", "contact_sheet"],
+    "Pictures and reports": ["report", "render", "display_limits", "contact_sheet"],
     "Pipelines and clusters": ["Pipeline", "cluster", "PixtallyError"],
 }
 """Public names in the order of the page; what is public and not here comes last."""
@@ -73,14 +73,15 @@ def command_page() -> str:
         "",
     ]
     for name in sorted(main.commands):
-        lines += list(_command(name, main.commands[name]))
+        lines += list(_command(name, main.commands[name], 2))
     return "\n".join(lines)
 
 
-def _command(name: str, command: click.Command) -> Iterator[str]:
+def _command(name: str, command: click.Command, level: int) -> Iterator[str]:
     context = click.Context(command, info_name=f"pixtally {name}")
     usage = " ".join(command.collect_usage_pieces(context))
-    yield from (f"## {name}", "", "```text", f"pixtally {name} {usage}", "```", "")
+    title = "#" * level + f" {name}"
+    yield from (title, "", "```text", f"pixtally {name} {usage}", "```", "")
     yield from _help_text(command.help or "")
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     if options:
@@ -89,10 +90,13 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
         names, meaning = option.get_help_record(context) or ("", "")
         yield f"| `{_cell(names)}` | {_cell(meaning)} |"
     yield ""
+    if isinstance(command, click.Group):
+        for child in sorted(command.commands):
+            yield from _command(f"{name} {child}", command.commands[child], level + 1)
 
 
 def _help_text(text: str) -> Iterator[str]:
-    """Turn a command's help into Markdown; lines kept as they are (after ``\\b``) are code."""
+    r"""Turn the help of a command into Markdown; lines kept as they are (after ``\b``) are code."""
     for paragraph in re.split(r"\n\s*\n", _dedent(text)):
         kept = paragraph.startswith("\b")
         lines = paragraph.splitlines()[1 if kept else 0 :]
