@@ -76,3 +76,17 @@ def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -
         )
     iio.imwrite(path, scaled)
     return Path(path)
+
+
+def write_statistics(statistics: xr.Dataset, folder: Path) -> None:
+    """Write each statistic image as PNG; those of one variable share a scale, to compare."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in statistics.data_vars.items():
+        dim = next((d for d in image.dims if d in ("quantile", "component")), None)
+        if dim is None:
+            save_png(image, folder / f"{name}.png")
+            continue
+        span = robust_span(image.values)
+        called = "quantile" if dim == "quantile" else name
+        for each in image[dim].values:
+            save_png(image.sel({dim: each}), folder / f"{called}-{each:g}.png", span)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,13 +19,14 @@ import xarray as xr
 import yaml
 
 from pixtally import display
-from pixtally._version import __version__
 from pixtally.demo import write_demo
 from pixtally.errors import PixtallyError
 from pixtally.histogram import Tally, prepare
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
+from pixtally.provenance import versions, write_pipeline
+from pixtally.report import report as write_report
 from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
@@ -229,6 +230,7 @@ class Pipeline:
             In one line: what is wrong and the fix.
         """
         report = Report()
+        again = self.output.exists() and not restart
         self.output.parent.mkdir(parents=True, exist_ok=True)
         images = self._read(self.spec.source, report, restart, progress)
         mask = None
@@ -260,6 +262,8 @@ class Pipeline:
         report.made["histogram"] = str(self.output)
         self._answer(hist, images, report, progress)
         self._write_resolved(report)
+        self._record(report, again)
+        self._report(report, progress)
         return report
 
     def _read(
@@ -315,7 +319,7 @@ class Pipeline:
         if self.spec.output.png is not None:
             folder = self.path(self.spec.output.png)
             report.made["pictures"] = str(folder)
-            _write_pictures(statistics, folder)
+            display.write_statistics(statistics, folder)
         self._picture(images, statistics, report)
         report.seconds["statistics"] = time.perf_counter() - begin
 
@@ -342,11 +346,37 @@ class Pipeline:
             display.save_png(image, folder / f"image-{number:04d}.png", span)
         report.made["pictures"] = str(folder)
 
-    def _write_resolved(self, report: Report) -> None:
-        """Write the specification as it was understood, and the versions, beside the output."""
+    def _resolved(self) -> dict[str, Any]:
         content = self.spec.model_dump(mode="json", exclude={"steps"})
         content["steps"] = [{s.name: s.model_dump(mode="json")} for s in self.spec.steps]
-        content["versions"] = versions()
+        return content | {"versions": versions()}
+
+    def _record(self, report: Report, again: bool) -> None:
+        """Write into the store what a report on it tells: the specification, times, images."""
+        where = self.spec.source
+        images = self.path(where.zarr) if where.zarr else self._ingested_store(where)
+        write_pipeline(
+            self.output,
+            keep_times=again,
+            spec=self._resolved(),
+            seconds={name: round(spent, 4) for name, spent in report.seconds.items()},
+            images=os.path.relpath(images, self.output.absolute().parent),
+            left_out=report.left_out,
+        )
+
+    def _report(self, report: Report, progress: bool | None) -> None:
+        """Write the HTML report, where the pipeline asks for one."""
+        if self.spec.output.report is None:
+            return
+        path = self.path(self.spec.output.report)
+        fitted = any(step.name == "pixel_mixture" for step in self.spec.steps)
+        with stage("report", progress):
+            write_report(self.output, path, mixture=report.made["statistics"] if fitted else None)
+        report.made["report"] = str(path)
+
+    def _write_resolved(self, report: Report) -> None:
+        """Write the specification as it was understood, and the versions, beside the output."""
+        content = self._resolved()
         path = self._beside("-resolved.yaml")
         path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
         report.made["resolved pipeline"] = str(path)
@@ -369,29 +399,6 @@ def _warn_of_unfilled(images: xr.DataArray) -> None:
     named = ", ".join(f"{ids[k]} ({left.values[k]} pixels)" for k in places[:10])
     more = f" and {len(places) - 10} more" if len(places) > 10 else ""
     log.warning("%d images keep invalid pixels after fill: %s%s", len(places), named, more)
-
-
-def _write_pictures(statistics: xr.Dataset, folder: Path) -> None:
-    """Write each statistic image as PNG; those of one variable share a scale, to compare."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in statistics.data_vars.items():
-        dim = next((d for d in image.dims if d in ("quantile", "component")), None)
-        if dim is None:
-            display.save_png(image, folder / f"{name}.png")
-            continue
-        span = display.robust_span(image.values)
-        called = "quantile" if dim == "quantile" else name
-        for each in image[dim].values:
-            display.save_png(image.sel({dim: each}), folder / f"{called}-{each:g}.png", span)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on."""
-    from importlib.metadata import version
-
-    packages = ("dask", "distributed", "numba", "numpy", "xarray", "zarr")
-    found = {name: version(name) for name in packages}
-    return {"pixtally": __version__, "python": platform.python_version(), **found}
 
 
 def plan_json(plan: Plan) -> str:

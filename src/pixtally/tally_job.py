@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import zlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from pixtally.axis import FLOWS, BinAxis
 from pixtally.histogram import Tally
 from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json, write_record
 from pixtally.plan import Plan, grid
-from pixtally.progress import stage
+from pixtally.progress import compiling, stage
+from pixtally.run_log import RunLog
 from pixtally.tiles import TileTask, count_tile, warm_up
+from pixtally.unit_cost import UnitCost
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
 PARTS = f"{RECORDS}/parts"
@@ -65,12 +68,21 @@ def run_job(
     else:
         _create(job.path, tally, base)
         write_json(settled, tally.plan.to_dict())
-    _count(job, tally, base_path, progress)
-    if tally.plan.segments > 1:
-        _sum(job, tally, base_path, progress)
+    with RunLog(job.path, **_facts(job.path, tally)) as run:
+        _count(job, tally, base_path, progress, run)
+        if tally.plan.segments > 1:
+            _sum(job, tally, base_path, progress, run)
+        run.write(complete=True)
     _remove_parts(job.path / PARTS)
     consolidate(job.path)
     job.finish()
+
+
+def _facts(folder: Path, tally: Tally) -> dict[str, Any]:
+    """Return what the record of a run says besides times."""
+    path = getattr(tally.source.stored, "path", None)
+    images = os.path.relpath(path, folder.absolute().parent) if path is not None else None
+    return {"images": images, "n_images": tally.plan.shape[0]}
 
 
 def _settled_plan(path: Path, plan: Plan) -> Plan:
@@ -113,7 +125,9 @@ def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
     write_coords(path, result.coords, result.attrs)
 
 
-def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _count(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Count every tile and segment that has no record yet."""
     plan = tally.plan
     done = job.done()
@@ -132,15 +146,20 @@ def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None
             needed |= inputs
     values = shared_values(tally.input_graph(needed), needed)
     if units:
-        with stage("compiling (once)", progress):
+        with run.stage("compiling"), compiling(progress):
             warm_up(units[0][0])
     function = _write_tile if whole else _write_part
-    with stage("counting", progress) as advance:
-        for _ in run_units(function, units, advance=advance, inputs=values):
-            pass
+    part = len(units) / max(plan.tiles * plan.segments, 1)
+    amounts = {"images": plan.shape[0] * part, "size": plan.bytes_read * part}
+    with run.stage("counting"), stage("counting", progress, **amounts) as advance:
+        for _, cost in run_units(function, units, advance=advance, inputs=values):
+            run.add(cost)
+            advance.add(cost["seconds"])
 
 
-def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _sum(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Add the segments of every shard, from the parts that were written."""
     plan = tally.plan
     done = job.done()
@@ -156,9 +175,9 @@ def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) 
             if unit not in done:
                 place = Place(unit, str(job.path), _within(tile, inside), plan.shard, base)
                 units.append((place, inside, parts[number]))
-    with stage("adding segments", progress) as advance:
-        for _ in run_units(_write_sum, units, advance=advance, axis=tally.axis):
-            pass
+    with run.stage("adding segments"), stage("adding segments", progress) as advance:
+        for _, cost in run_units(_write_sum, units, advance=advance, axis=tally.axis):
+            run.add(cost)
 
 
 def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -167,24 +186,43 @@ def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, 
     )
 
 
-def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     task, place = unit
-    _store(place, count_tile(task, inputs), task.axis)
+    cost = UnitCost(place.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        _store(place, counts, task.axis)
+    return cost.result()
 
 
-def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     """Count one segment into a plain file, which the last stage adds up shard by shard."""
     task, place = unit
-    counts = count_tile(task, inputs)
-    folder = Path(place.store, PARTS)
-    folder.mkdir(exist_ok=True)
-    scratch = folder / f".{place.unit}.npy"
-    np.save(scratch, counts, allow_pickle=False)
-    scratch.replace(folder / f"{place.unit}.npy")
-    write_record(Path(place.store), place.unit, {})
+    cost = UnitCost(place.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        folder = Path(place.store, PARTS)
+        folder.mkdir(exist_ok=True)
+        scratch = folder / f".{place.unit}.npy"
+        np.save(scratch, counts, allow_pickle=False)
+        scratch.replace(folder / f"{place.unit}.npy")
+        write_record(Path(place.store), place.unit, {})
+    return cost.result()
 
 
-def _write_sum(unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis) -> None:
+def _write_sum(
+    unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis
+) -> dict[str, Any]:
+    """Add the parts of one shard, and write it."""
+    cost = UnitCost(unit[0].store)
+    with cost.spent("adding segments"):
+        _add_parts(unit, axis)
+    return cost.result()
+
+
+def _add_parts(unit: tuple[Place, tuple[slice, ...], list[str]], axis: BinAxis) -> None:
     place, inside, parts = unit
     dtype = open_array(place.store, schema.COUNTS).dtype
     total: NDArray[Any] | None = None

@@ -16,11 +16,7 @@ from pixtally.sizes import size_text
 NOT = '<span class="muted">not recorded</span>'
 SHOWN_LEFT_OUT = 50
 
-UNIT_STAGES = {
-    "read": "reading and decoding",
-    "count": "counting",
-    "write": "writing",
-}
+UNIT_STAGES = {"decoding": "reading and decoding", "writing": "compressing and writing"}
 
 
 def section(found: Gathered) -> str:
