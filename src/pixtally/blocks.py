@@ -167,18 +167,23 @@ class Source:
         The stored array behind it, when it is nothing more.
     axis : int
         Dimension of the images in `stored`.
+    tiles : sequence of tile, optional
+        Pixels that are read together, where that is known: what only such pixels of the same
+        images need is computed with them, and never kept for other tasks.
     """
 
     array: da.Array
     stored: Any = None
     axis: int = 0
+    tiles: Sequence[Tile] = ()
     _graph: Graph = field(default_factory=dict, repr=False)
     _shared: set[Hashable] = field(default_factory=set, repr=False)
 
     @classmethod
-    def of(cls, array: da.Array, axis: int) -> Source:
+    def of(cls, array: da.Array, axis: int, tiles: Sequence[Tile] = ()) -> Source:
         """Return the source for a Dask array whose images lie along `axis`."""
-        return cls(da.moveaxis(array, axis, 0) if axis else array, stored_array(array), axis)
+        images_first = da.moveaxis(array, axis, 0) if axis else array
+        return cls(images_first, stored_array(array), axis, tiles)
 
     @property
     def graph(self) -> Graph:
@@ -186,8 +191,16 @@ class Source:
         if not self._graph and self.stored is None:
             (flat,) = dask.optimize(self.array)
             self._graph = convert_legacy_graph(dict(flat.__dask_graph__()))
-            self._shared = _shared_tasks(self._graph, _flat_keys(self.array))
+            self._shared = _shared_tasks(self._graph, self._read_together())
         return self._graph
+
+    def _read_together(self) -> list[list[Hashable]]:
+        """Return the chunks that one call of `read` computes, for every such call."""
+        if not self.tiles:
+            return [[key] for key in _flat_keys(self.array)]
+        every = (0, self.array.shape[0])
+        calls = [pieces for t in self.tiles for pieces in _pieces(self.array, t, every).values()]
+        return [[key for key, _, _ in pieces] for pieces in calls]
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -261,23 +274,23 @@ def _overlaps(chunks: Sequence[int], wanted: slice) -> list[tuple[int, slice, sl
     return found
 
 
-def _shared_tasks(graph: Graph, outputs: list[Hashable]) -> set[Hashable]:
-    """Return what more than one chunk needs and no task should compute again.
+def _shared_tasks(graph: Graph, groups: list[list[Hashable]]) -> set[Hashable]:
+    """Return what more than one group of chunks needs and no task should compute again.
 
     Reads (tasks that depend on nothing but constants) are repeated rather than kept: keeping them
     would hold the images in memory. Large constants are kept.
     """
-    owner: dict[Hashable, Hashable] = {}
+    owner: dict[Hashable, int] = {}
     shared: set[Hashable] = set()
-    for output in outputs:
-        todo = list(graph[output].dependencies)
+    for number, group in enumerate(groups):
+        todo = [key for output in group for key in graph[output].dependencies]
         seen: set[Hashable] = set()
         while todo:
             key = todo.pop()
             if key in seen:
                 continue
             seen.add(key)
-            if owner.setdefault(key, output) != output:
+            if owner.setdefault(key, number) != number:
                 shared.add(key)
             todo.extend(graph[key].dependencies)
     return {key for key in shared if not _is_cheap(graph, key)}

@@ -78,7 +78,7 @@ def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -
     return Path(path)
 
 
-def write_statistics(statistics: xr.Dataset, folder: Path) -> None:
+def save_pictures(statistics: xr.Dataset, folder: Path) -> None:
     """Write each statistic image as PNG; those of one variable share a scale, to compare."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, image in statistics.data_vars.items():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixtally._version import __version__
 from pixtally.jobs import RECORDS, read_records, write_json
 from pixtally.run_log import RUNS
 
@@ -110,12 +108,3 @@ def _source(store: Path, pipeline: dict[str, Any], runs: list[dict[str, Any]]) -
     places = [store.absolute().parent / name for name in named if name]
     places.append(store.with_name(f"{store.stem}-images.zarr"))
     return next((p for p in places if (p / "zarr.json").exists()), None)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what a result depends on."""
-    from importlib.metadata import version
-
-    packages = ("dask", "distributed", "numba", "numpy", "xarray", "zarr")
-    found = {name: version(name) for name in packages}
-    return {"pixtally": __version__, "python": platform.python_version(), **found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -65,7 +66,8 @@ class RunLog:
             earlier = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             earlier = []
-        if self.path.parent.is_dir():
+        # A full disk, say: what is raised already is what the user must see.
+        with contextlib.suppress(OSError):
             write_json(self.path, [*earlier, self.entry])
 
     def __enter__(self) -> RunLog:

@@ -20,7 +20,7 @@ from pydantic import (
 from pixtally import equalize_steps as equalize_steps  # registers its steps
 from pixtally import model_steps as model_steps  # registers its steps
 from pixtally import repair_steps as repair_steps  # registers its steps
-from pixtally.cluster import first_problem
+from pixtally.cluster_file import first_problem
 from pixtally.errors import PixtallyError
 from pixtally.steps import STEPS, Step, steps_schema
 
