@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import stat
+import sys
 from pathlib import Path
 
+import cloudpickle
 import dask
 import numpy as np
 import pytest
@@ -22,6 +24,9 @@ from pixtally.cluster_file import CLASSES
 from pixtally.cluster_plan import promised
 from pixtally.rehearsal import rehearsed
 from pixtally.sizes import GiB
+
+# Workers cannot import the tests: functions of this file travel to them as code.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "cluster").glob("*.yaml"))
@@ -206,23 +211,22 @@ def test_jobs_of_a_queue_begin_with_our_environment():
     assert "export OMP_NUM_THREADS=1" in job.job_script()
 
 
+def _kernel_misses():
+    from pixtally.kernels import counts
+    from pixtally.kernels.counts import count_block  # noqa: F401
+
+    kernels = [k for k in vars(counts).values() if hasattr(k, "stats")]
+    return {
+        "threads": node.look_around("/nonexistent", "")["threads"],
+        "environment": os.environ["OMP_NUM_THREADS"],
+        "misses": sum(sum(k.stats.cache_misses.values()) for k in kernels),
+        "hits": sum(sum(k.stats.cache_hits.values()) for k in kernels),
+    }
+
+
 @pytest.mark.slow
 def test_workers_share_one_compilation_and_use_one_thread(tmp_path, monkeypatch):
     """Two workers start together with an empty cache: each kernel is compiled by one of them."""
-
-    # Within the test, so that it travels to the workers as code: they cannot import the tests.
-    def _kernel_misses():
-        from pixtally.kernels import counts
-        from pixtally.kernels.counts import count_block  # noqa: F401
-
-        kernels = [k for k in vars(counts).values() if hasattr(k, "stats")]
-        return {
-            "threads": node.look_around("/nonexistent", "")["threads"],
-            "environment": os.environ["OMP_NUM_THREADS"],
-            "misses": sum(sum(k.stats.cache_misses.values()) for k in kernels),
-            "hits": sum(sum(k.stats.cache_hits.values()) for k in kernels),
-        }
-
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     images = np.random.default_rng(0).integers(0, 256, (400, 64, 64)).astype("u1")
     with cluster(

@@ -174,3 +174,26 @@ class TallyAccessor:
         from pixtally.uhi import to_hist
 
         return to_hist(self._hist, place)
+
+    def explore(self, images: xr.DataArray | None = None, *, port: int = 0) -> Any:
+        """Look at the histogram in the browser; in a notebook, inline.
+
+        Tap pixels, drag boxes, move quantiles; see ``pixtally view``. The page is served on
+        loopback by a thread of this process until ``close()`` of what is returned.
+
+        Parameters
+        ----------
+        images : DataArray, optional
+            What was counted: adds frames and their foreground scores.
+        port : int
+            0: any that is free.
+
+        Returns
+        -------
+        Explorer
+            Shown inline as the last value of a cell; ``url`` is its address.
+        """
+        from pixtally.browse.opening import target_of
+        from pixtally.viewer.server import Explorer
+
+        return Explorer(target_of(self._hist, images), port)

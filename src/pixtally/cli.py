@@ -18,6 +18,7 @@ from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
 from pixtally.image_commands import COMMANDS
 from pixtally.report_cli import COMMANDS as REPORT_COMMANDS
+from pixtally.view_cli import COMMANDS as VIEW_COMMANDS
 
 OVERVIEW = """\
 What every pixel does over a huge collection of images.
@@ -308,7 +309,8 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
-for _command in (*EQUALIZE_COMMANDS, *CLUSTER_COMMANDS, *REPORT_COMMANDS):
+GROUPS = (EQUALIZE_COMMANDS, CLUSTER_COMMANDS, REPORT_COMMANDS, VIEW_COMMANDS)
+for _command in (command for group in GROUPS for command in group):
     main.add_command(_command)
 
 
