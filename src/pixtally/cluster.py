@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -22,7 +23,7 @@ from pixtally.write import live_resources
 
 log = logging.getLogger("pixtally")
 
-LOOPBACK = "127.0.0.1:8787"
+DASHBOARD = ("127.0.0.1", 8787)
 """Where the dashboard of a local cluster listens; Dask would listen on every network."""
 
 DEFAULT = ClusterBlock.model_validate(
@@ -162,7 +163,7 @@ def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
     kwargs = dict(block.kwargs)
     package = (block.class_ or "").split(".")[0]
     if block.class_ == "distributed.LocalCluster":
-        kwargs.setdefault("dashboard_address", LOOPBACK)
+        kwargs.setdefault("dashboard_address", _dashboard())
     if package == "dask_jobqueue":
         kwargs["job_script_prologue"] = _prologue(block.class_ or "", kwargs)
     if block.security:
@@ -172,6 +173,18 @@ def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
                 "scheduler_options", {}
             )
     return kwargs
+
+
+def _dashboard() -> str:
+    """Return the usual address of the dashboard, or any port where that one is taken."""
+    host, port = DASHBOARD
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError:
+            port = 0
+    return f"{host}:{port}"
 
 
 def _prologue(name: str, kwargs: dict[str, Any]) -> list[str]:
