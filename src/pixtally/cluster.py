@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,6 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
             yield client
         return
     with _made(block) as made:
-        if block.scale is not None:
-            made.scale(block.scale)
-        if block.adapt is not None:
-            made.adapt(minimum=block.adapt.minimum, maximum=block.adapt.maximum)
         # A gateway's certificates are its own; everybody else is told ours.
         security = {"security": _security(block)} if block.security else {}
         with Client(made, **security) as client:
@@ -143,19 +139,58 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
 
 @contextmanager
 def _made(block: ClusterBlock) -> Iterator[Any]:
-    """Start the cluster of a file; what goes wrong on the way is one line."""
+    """Start the cluster of a file and its workers; what goes wrong on the way is one line."""
     make = cluster_class(block.class_ or "")
-    try:
-        made = make(**cluster_arguments(block))
-    except PixtallyError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PixtallyError(
-            f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
-        ) from error
-    with made:
+    with ExitStack() as held:
+        try:
+            with _without_tracebacks():
+                made = held.enter_context(make(**cluster_arguments(block)))
+                _ask_for_workers(made, block)
+        except PixtallyError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            # dask-jobqueue tells all about a command that failed, and what it said last.
+            reason = reason.rpartition("stderr: ")[2]
+            with _without_tracebacks(), suppress(Exception):
+                held.close()
+            raise PixtallyError(
+                f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
+            ) from error
         yield made
+
+
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep event loops from printing what is raised anyway."""
+    loggers = [logging.getLogger(name) for name in ("tornado.application", "asyncio")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
+
+
+def _ask_for_workers(made: Any, block: ClusterBlock) -> None:
+    """Ask for the workers of the file, and raise what keeps the first ones from being asked for."""
+    from distributed import SpecCluster
+
+    number = block.scale or (block.adapt.minimum if block.adapt else 0)
+    if number and isinstance(made, SpecCluster):
+        made.sync(_opened, made, number)
+    elif number:
+        made.scale(number)
+    if block.adapt is not None:
+        made.adapt(minimum=block.adapt.minimum, maximum=block.adapt.maximum)
+
+
+async def _opened(made: Any, number: int) -> None:
+    """Scale, and wait until the workers are asked for: `scale` alone only logs an error."""
+    made.scale(number)
+    await made._correct_state()
 
 
 def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:

@@ -108,6 +108,8 @@ class Processes:
 
     def end(self) -> None:
         for process in reversed(self.running):
+            if process.stdin is not None:
+                process.stdin.close()
             process.terminate()
         for process in self.running:
             try:
