@@ -14,7 +14,7 @@ import xarray as xr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "drive"))
 
-from chromium import Window, open_browser, window  # noqa: E402
+from chromium import Window, open_browser, window
 
 import pixtally as pt
 from pixtally.browse.opening import open_target
