@@ -139,6 +139,11 @@ def clock(seconds: float) -> str:
 # The simulation -----------------------------------------------------------------------------
 
 
+def import_all() -> None:
+    """Import what units of work are made of."""
+    import pixtally.tally_job  # noqa: F401
+
+
 def sleep_unit(unit: object, *, seconds: float, inputs: object) -> None:
     """Take as long as a unit of the real job would."""
     time.sleep(seconds)
@@ -156,6 +161,8 @@ def simulate(arguments: argparse.Namespace) -> None:
     }
     with sleeping_cluster(workers, arguments.processes) as address, Client(address) as client:
         client.wait_for_workers(workers, timeout=300)
+        # As in a real run, where workers are prepared before any task.
+        client.run(import_all)
         for name, job in jobs.items():
             expected = ideal([(len(units), seconds) for units, seconds in job], workers)
             wall = run_job(job)
