@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -17,6 +19,7 @@ from pixtally.available import live_resources
 from pixtally.cluster_file import CLASSES, ClusterBlock, nearest, read_cluster
 from pixtally.cluster_plan import promised
 from pixtally.errors import PixtallyError
+from pixtally.interrupts import interrupt_held_back
 from pixtally.node import SINGLE_THREADED
 from pixtally.plan import Resources
 
@@ -145,7 +148,8 @@ def _made(block: ClusterBlock) -> Iterator[Any]:
     """Start the cluster of a file; what goes wrong on the way is one line."""
     make = cluster_class(block.class_ or "")
     try:
-        made = make(**cluster_arguments(block))
+        with interrupt_held_back():
+            made = make(**cluster_arguments(block))
     except PixtallyError:
         raise
     except Exception as error:
@@ -154,7 +158,27 @@ def _made(block: ClusterBlock) -> Iterator[Any]:
             f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
         ) from error
     with made:
-        yield made
+        try:
+            yield made
+        except KeyboardInterrupt:
+            _stop_at_once(made)
+            raise
+
+
+def _stop_at_once(made: Any) -> None:
+    """End the worker processes of this machine, rather than wait for their units.
+
+    What a unit has not recorded is not missed: its files have not got their names yet.
+    """
+    from distributed import Nanny
+
+    for name in ("nanny", "scheduler", "core", "worker", "batched", "client"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    for worker in getattr(made, "workers", {}).values():
+        if isinstance(worker, Nanny) and (pid := worker.pid):
+            worker.auto_restart = False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
