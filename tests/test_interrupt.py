@@ -89,7 +89,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
     out, err = job.communicate(timeout=30)
     assert job.returncode == 130, (out, err)
     assert out == ""
-    told = [line for line in err.strip().split("\n") if "dashboard" not in line]
+    told = [line for line in err.strip().split("\n") if not line.startswith("dashboard")]
     assert len(told) == 1, err
     words, command = told[0].split("; go on with: ")
     done = len(list(units.glob("[!.]*.json")))

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -148,7 +149,9 @@ def _made(block: ClusterBlock) -> Iterator[Any]:
     """Start the cluster of a file; what goes wrong on the way is one line."""
     make = cluster_class(block.class_ or "")
     try:
-        with interrupt_held_back():
+        with interrupt_held_back(), warnings.catch_warnings():
+            # Another one is taken, and said.
+            warnings.filterwarnings("ignore", message="Port .* is already in use")
             made = make(**cluster_arguments(block))
     except PixtallyError:
         raise
