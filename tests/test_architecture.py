@@ -12,7 +12,7 @@ import pixtally
 PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
-    {"_version", "errors", "sizes", "_lazy"},
+    {"_version", "errors", "sizes", "_lazy", "interrupts"},
     {"axis", "kernels"},
     {"schema", "plan", "layout"},
     {"history", "colormaps"},
@@ -30,7 +30,7 @@ FLOORS = [
         *("progress", "zarr_io", "display", "preview", "render", "demo", "readers", "records"),
         *("disk", "node", "unread", "charts", "uhi", "worker_memory"),
     },
-    {"plots", "unit_cost"},
+    {"plots", "unit_cost", "zarr_metadata"},
     {"lock", "unit_writer", "what_is_read", "sources", "image_store", "image_plan"},
     {"job_folder"},
     {"jobs", "workers"},
