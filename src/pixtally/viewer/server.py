@@ -72,6 +72,7 @@ def start_server(target: Target, port: int | None = None, address: str = "127.0.
         origins.update(f"{host}:{server.port}" for host in {"localhost", "127.0.0.1", address})
         return server
 
+    threading.Thread(target=target.warm_up, daemon=True, name="pixtally-warm").start()
     try:
         return serve(DEFAULT_PORT if port is None else port)
     except OSError as error:
