@@ -94,7 +94,7 @@ class View:
         Examples
         --------
         >>> View.of({"show": "quantile", "q": "0.9", "a": "3,4", "b": "rubbish"}).a
-        Region(y0=3, y1=4, x0=3, x1=4)
+        Region(y0=3, y1=4, x0=4, x1=5)
         """
         found = {}
         for name, read in _READERS.items():
