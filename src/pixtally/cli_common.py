@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -59,3 +60,44 @@ def in_cluster(path: str | None, default: bool) -> Any:
     from pixtally.cluster import cluster
 
     return cluster(path)
+
+
+SET = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change a field: output.store=…"
+)
+
+
+def read_changes(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``a.b=value`` with the value as YAML."""
+    import yaml
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise PixtallyError(f"--set {text}: the value is not YAML") from None
+        if name in PATHS:
+            found[name] = _from_here(found[name])
+    return found
+
+
+PATHS = {
+    f"{group}.{name}"
+    for group, names in {
+        "source": ("images", "zarr", "store"),
+        "mask": ("images", "zarr", "store"),
+        "output": ("store", "statistics", "png", "report"),
+    }.items()
+    for name in names
+}
+"""Paths on the command line start where the user stands, not at the folder of the pipeline."""
+
+
+def _from_here(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_here(each) for each in value]
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value
