@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -26,6 +26,9 @@ from pixtally.journal import Journal, note_stage
 from pixtally.node import versions
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
+from pixtally.provenance import write_pipeline
+from pixtally.report import report as write_report
+from pixtally.run_report import Report
 from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.status import journal_path
 from pixtally.step_rehearsal import steps_rehearsed
@@ -40,33 +43,6 @@ log = logging.getLogger("pixtally")
 
 SHOWN_IMAGES = 12
 """Resulting images that a pipeline without statistics writes as PNG."""
-
-
-@dataclass
-class Report:
-    """What a run made.
-
-    Attributes
-    ----------
-    made : dict
-        Paths by what they hold.
-    n_images : int
-        Images counted.
-    left_out : list of dict
-        ``image`` and ``reason`` of those that were not.
-    seconds : dict
-        Time of each stage.
-    """
-
-    made: dict[str, str] = field(default_factory=dict)
-    n_images: int = 0
-    left_out: list[dict[str, str]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every image is in the result, 3 when some were left out."""
-        return 3 if self.left_out else 0
 
 
 class Pipeline:
@@ -227,6 +203,7 @@ class Pipeline:
 
     def _run(self, restart: bool, progress: bool | None) -> Report:
         report = Report()
+        again = self.output.exists() and not restart
         images = self._read(self.spec.source, report, restart, progress)
         mask = None
         if self.spec.mask:
@@ -237,6 +214,9 @@ class Pipeline:
             _warn_of_unfilled(images)
             self._make(images, mask, report, restart, progress)
         self._write_resolved(report)
+        if self.counting is not None:
+            self._record(report, again)
+            self._report(report, progress)
         return report
 
     def _make(
@@ -353,11 +333,37 @@ class Pipeline:
             display.save_png(image, folder / f"image-{number:04d}.png", span)
         report.made["pictures"] = str(folder)
 
-    def _write_resolved(self, report: Report) -> None:
-        """Write the specification as it was understood, and the versions, beside the output."""
+    def _resolved(self) -> dict[str, Any]:
         content = self.spec.model_dump(mode="json", exclude={"steps"})
         content["steps"] = [{s.name: s.model_dump(mode="json")} for s in self.spec.steps]
-        content["versions"] = versions()
+        return content | {"versions": versions()}
+
+    def _record(self, report: Report, again: bool) -> None:
+        """Write into the store what a report on it tells: the specification, times, images."""
+        where = self.spec.source
+        images = self.path(where.zarr) if where.zarr else self._ingested_store(where)
+        write_pipeline(
+            self.output,
+            keep_times=again,
+            spec=self._resolved(),
+            seconds={name: round(spent, 4) for name, spent in report.seconds.items()},
+            images=os.path.relpath(images, self.output.absolute().parent),
+            left_out=report.left_out,
+        )
+
+    def _report(self, report: Report, progress: bool | None) -> None:
+        """Write the HTML report, where the pipeline asks for one."""
+        if self.spec.output.report is None:
+            return
+        path = self.path(self.spec.output.report)
+        fitted = any(step.name == "pixel_mixture" for step in self.spec.steps)
+        with stage("report", progress):
+            write_report(self.output, path, mixture=report.made["statistics"] if fitted else None)
+        report.made["report"] = str(path)
+
+    def _write_resolved(self, report: Report) -> None:
+        """Write the specification as it was understood, and the versions, beside the output."""
+        content = self._resolved()
         path = self._beside("-resolved.yaml")
         path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
         report.made["resolved pipeline"] = str(path)

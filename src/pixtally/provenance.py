@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pixtally.jobs import RECORDS, read_records
+from pixtally.jobs import RECORDS, read_records, write_json
+from pixtally.run_log import RUNS
 
 PIPELINE = "pipeline.json"
-RUNS = "runs.json"
 
 
 @dataclass
@@ -23,10 +23,9 @@ class Provenance:
     plan : dict or None
         `Plan.to_dict` of the job.
     runs : list of dict
-        ``begin``, ``seconds`` by stage, ``workers``, ``threads``, ``memory``, ``complete``; one
-        entry for each time that the job was started.
+        One entry for each time that the job was started and could end orderly; see `RunLog`.
     unit_seconds : dict
-        Seconds that all units together spent on reading, counting and writing.
+        Seconds that all units together spent on decoding, counting and writing.
     units : int
         Units of work done.
     peak_worker_bytes : int or None
@@ -59,24 +58,41 @@ def read_provenance(store: Path) -> Provenance:
     store : Path
         A histogram.
     """
-    records = read_records(store)
-    spent: Counter[str] = Counter()
-    peaks = []
-    for record in records.values():
-        spent.update(record.get("seconds", {}))
-        peaks.append(record.get("peak_bytes"))
-    known = [int(p) for p in peaks if p]
     pipeline = _read(store, PIPELINE) or {}
     runs = _read(store, RUNS) or []
+    spent: Counter[str] = Counter()
+    for run in runs:
+        spent.update(run.get("unit_seconds", {}))
+    known = [int(run["peak_worker_bytes"]) for run in runs if run.get("peak_worker_bytes")]
     return Provenance(
         plan=_read(store, "plan.json"),
         runs=runs,
         unit_seconds=dict(spent),
-        units=len(records),
+        units=len(read_records(store)),
         peak_worker_bytes=max(known, default=None),
         pipeline=pipeline,
         source=_source(store, pipeline, runs),
     )
+
+
+def write_pipeline(store: Path, *, keep_times: bool, **content: Any) -> None:
+    """Record which pipeline made a store.
+
+    Parameters
+    ----------
+    store : Path
+        A histogram.
+    keep_times : bool
+        The store was there already: what was done then took no time now, so that the times of
+        the earlier run hold, but for the statistics.
+    **content
+        ``spec``, ``seconds``, ``images`` and ``left_out``; see `Provenance`.
+    """
+    if keep_times:
+        earlier = (_read(store, PIPELINE) or {}).get("seconds", {})
+        kept = {name: spent for name, spent in earlier.items() if name != "statistics"}
+        content["seconds"] = content["seconds"] | kept
+    write_json(store / RECORDS / PIPELINE, content)
 
 
 def _read(store: Path, name: str) -> Any:

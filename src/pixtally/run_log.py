@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,15 @@ class RunLog:
     def __init__(self, store: Path, **facts: Any) -> None:
         self.path = store / RECORDS / RUNS
         begin = datetime.now(UTC).isoformat(timespec="seconds")
-        self.entry: dict[str, Any] = {"begin": begin, **facts, "seconds": {}, "complete": False}
+        self.entry: dict[str, Any] = {
+            "begin": begin,
+            **facts,
+            "seconds": {},
+            "unit_seconds": {},
+            "units": 0,
+            "peak_worker_bytes": None,
+            "complete": False,
+        }
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -38,9 +47,17 @@ class RunLog:
         try:
             yield
         finally:
-            spent = time.perf_counter() - begin
-            stages = self.entry["seconds"]
-            stages[name] = round(stages.get(name, 0.0) + spent, 4)
+            _add(self.entry["seconds"], {name: time.perf_counter() - begin})
+
+    def add(self, cost: Mapping[str, Any] | None) -> None:
+        """Add what a unit cost; see `UnitCost.result`."""
+        if cost is None:
+            return
+        self.entry["units"] += 1
+        _add(self.entry["unit_seconds"], cost["seconds"])
+        if cost["peak_bytes"]:
+            before = self.entry["peak_worker_bytes"] or 0
+            self.entry["peak_worker_bytes"] = max(before, cost["peak_bytes"])
 
     def write(self, complete: bool) -> None:
         """Write the entry below those of earlier runs."""
@@ -49,30 +66,18 @@ class RunLog:
             earlier = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             earlier = []
-        write_json(self.path, [*earlier, self.entry])
+        # A full disk, say: what is raised already is what the user must see.
+        with contextlib.suppress(OSError):
+            write_json(self.path, [*earlier, self.entry])
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, kind: object, *exc: object) -> None:
-        self.write(complete=kind is None)
+        if kind is not None:
+            self.write(complete=False)
 
 
-class Stopwatch:
-    """Seconds by what they were spent on; a unit of work carries one."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Add the time of a block to `name`."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-
-    def rounded(self) -> dict[str, float]:
-        """Return the seconds as they are recorded."""
-        return {name: round(spent, 5) for name, spent in self.seconds.items()}
+def _add(total: dict[str, float], more: Mapping[str, float]) -> None:
+    for name, seconds in more.items():
+        total[name] = round(total.get(name, 0.0) + seconds, 4)

@@ -16,11 +16,7 @@ from pixtally.sizes import size_text
 NOT = '<span class="muted">not recorded</span>'
 SHOWN_LEFT_OUT = 50
 
-UNIT_STAGES = {
-    "read": "reading and decoding",
-    "count": "counting",
-    "write": "writing",
-}
+UNIT_STAGES = {"decoding": "reading images", "writing": "compressing and writing"}
 
 
 def section(found: Gathered) -> str:
@@ -59,7 +55,7 @@ def _times(found: Gathered) -> str:
     ]
     rows.append(("<b>all</b>", f"<b>{seconds(total)}</b>", ""))
     words = _rate(found, stages | inside)
-    return parts.table("Time of each stage", ["stage", "time", ""], rows, "num") + (
+    return parts.table("Time of each stage", ["stage", "time", "share"], rows, "num") + (
         f"<p>{words}</p>" + _unit_times(made) if words or made.unit_seconds else ""
     )
 
@@ -84,8 +80,9 @@ def _unit_times(made: Provenance) -> str:
         (UNIT_STAGES.get(name, escape(name)), seconds(s), parts.bar(s / total))
         for name, s in sorted(spent.items(), key=lambda pair: -pair[1])
     ]
-    caption = f"What {made.units} units of work spent their time on, all workers together"
-    return parts.table(caption, ["work", "time", ""], rows, "num")
+    done = charts.many(made.units, "unit")
+    caption = f"What {done} of work spent time on, all workers together"
+    return parts.table(caption, ["work", "time", "share"], rows, "num")
 
 
 def _plan(found: Gathered) -> str:
@@ -96,6 +93,8 @@ def _plan(found: Gathered) -> str:
     plan = made.plan
     peak, measured = plan["peak_worker_bytes"], made.peak_worker_bytes
     share = f" ({100 * measured / peak:.0f} %)" if measured else ""
+    if measured and measured > peak:
+        share += ' <strong class="over">more than planned</strong>'
     stored = sum(disk_bytes(found.path / name) for name in schema.VARIABLES)
     rows = [
         ("memory of a worker", size_text(peak), size_text(measured) + share if measured else NOT),
@@ -107,7 +106,7 @@ def _plan(found: Gathered) -> str:
     parts_of = plan["segments"]
     words = f"Tiles of {tile} pixels; the image axis in {charts.many(parts_of, 'part')}."
     caption = "Planned before the job began, and measured"
-    return parts.table(caption, ["", "planned", "measured"], rows, "num") + f"<p>{words}</p>"
+    return parts.table(caption, ["what", "planned", "measured"], rows, "num") + f"<p>{words}</p>"
 
 
 def _source_bytes(made: Provenance) -> str:
@@ -131,7 +130,7 @@ def _terms(made: Provenance) -> str:
     each = f"; all but “process” once for each of {threads} threads" if threads > 1 else ""
     return (
         "<details><summary>Memory terms of the plan</summary>"
-        f"{parts.table(caption + each, ['term', 'size', ''], rows, 'num')}</details>"
+        f"{parts.table(caption + each, ['term', 'size', 'share'], rows, 'num')}</details>"
     )
 
 

@@ -118,8 +118,9 @@ def pixel_chart(pixel: ShownPixel, badge: int, axis: BinAxis, unit: str) -> str:
     """Return the histogram of one pixel with its facts."""
     made = charts.bars(pixel.counts, axis, zoom=True)
     where = ", ".join(f"{d} {n}" for d, n in pixel.place.items()) or "the only pixel"
-    facts = " · ".join(
-        f"{name} <b>{short(pixel.facts[name])}</b>" for name in ("median", "std", "entropy")
+    facts = (
+        f"median <b>{short(pixel.facts['median'])}</b> · std <b>{short(pixel.facts['std'])}</b> · "
+        f"<b>{short(pixel.facts['entropy'])}</b> bit"
     )
     flows = ", ".join(f"{number(n)} {name}" for name, n in pixel.flows.items() if n)
     joined = f"bars join {made.joined} bins" if made.joined > 1 else ""

@@ -36,6 +36,14 @@ PALETTES: dict[str, tuple[str, ...]] = {
 }
 FONT = "system-ui"
 SLOTS = ("a", "b")
+EVENTS = {
+    "tap": "tap",
+    "doubletap": "tap",  # a second tap soon after the first, on another pixel
+    "selectiongeometry": "box",
+    "mousemove": "hover",
+    "rangesupdate": "moved",
+}
+"""What happens to a picture, and the function of the page's script that is told."""
 
 Coloured = tuple[Any, ...]
 """A glyph, the colour of the theme (``a``, ``b``, ``ink``), and the properties that get it."""
@@ -77,10 +85,8 @@ def image_figure(name: str, ranges: tuple[Range1d, Range1d] | None = None) -> An
     fig.toolbar.active_scroll = fig.tools[1]
     fig.grid.visible = False
     _plain_axes(fig)
-    for event in ("tap", "selectiongeometry", "mousemove"):
-        called = {"tap": "tap", "selectiongeometry": "box", "mousemove": "hover"}[event]
+    for event, called in EVENTS.items():
         fig.js_on_event(event, CustomJS(code=f"window.pixtally.{called}(cb_obj)"))
-    fig.js_on_event("rangesupdate", CustomJS(code="window.pixtally.moved()"))
     return fig
 
 

@@ -242,7 +242,7 @@ const value = (x, y) => {
   const found = image[row * w + column];
   return Number.isNaN(found) ? "none" : String(Number(found.toPrecision(5)));
 };
-window.pixtally.start({link, image, images, figures, drags, coloured, value});
+window.pixtally.start({link, image, images, figures, drags, coloured, source, value});
 """
 
 __all__ = ["Link", "Page", "PixtallyError", "resolution", "template"]

@@ -247,12 +247,14 @@
   }
 
   window.pixtally = {
-    state: {}, asked: 0, tap, box, hover, moved,
+    state: {}, asked: 0, first: 0, models: null, tap, box, hover, moved,
     start(found) {
-      models = found;
+      models = window.pixtally.models = found;
       const fig = models.image;
       for (const property of ["inner_width", "inner_height"]) fig.properties[property].change.connect(() => { put(); change({}, 30); });
       models.link.properties.shown.change.connect(shown);
+      const drawn = () => requestAnimationFrame(() => requestAnimationFrame(() => { window.pixtally.first ||= performance.now(); }));
+      models.source.properties.data.change.connect(drawn);
       connect(); drag("pan"); paint(); put(); showControls(); shown();
       send();
       document.documentElement.dataset.ready = "1";
