@@ -57,9 +57,11 @@ def test_pages(page):
 
 @pytest.mark.usefixtures("here")
 def test_the_readme():
-    write_demo("frames", 30, (128, 128))
-    page = Runner(ROOT / "README.md")
-    page.run_all()
+    write_demo("frames", 30, (48, 64))
+    write_demo("today", 3, (48, 64), seed=1)
+    for folder in ("pipelines", "cluster"):
+        Path(folder).symlink_to(ROOT / folder)
+    Runner(ROOT / "README.md").run_all()
 
 
 def test_a_page_that_says_something_else_fails(tmp_path):
