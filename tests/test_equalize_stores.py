@@ -14,10 +14,11 @@ import zarr
 from click.testing import CliRunner
 
 import pixtally as pt
+from pixtally import image_plan
 from pixtally.cli import main
+from pixtally.image_plan import cut_frames, regions
 from pixtally.layout import choose_layout
 from pixtally.unit_writer import UnitWriter
-from pixtally.write_images import cut_frames, regions
 
 writing = importlib.import_module("pixtally.write_images")
 
@@ -134,8 +135,8 @@ class KilledError(RuntimeError):
 
 def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     source = pt.open_images(tmp_path / "frames.zarr", chunks=(3, 40, 50))
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 100)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 100)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 20_000)
     written = []
 
     def crash(writer, name, info):
@@ -182,8 +183,8 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         "images", shape=mosaic.shape, chunks=(1, 256, 256), dtype="u1", dimension_names=tuple("nyx")
     )
     array[:] = mosaic
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 2**17)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 2**18)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 2**17)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 2**18)
     images = pt.open_images(tmp_path / "mosaic.zarr", chunks=(1, 256, 256))
     cut = (1, 128, 128)
     with client.as_current():
@@ -195,3 +196,32 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         )
     shards = zarr.open_array(tmp_path / "even.zarr", path="images").shards
     assert shards[1] < 900
+
+
+def test_pixel_scope_reads_counts_once_a_shard(tmp_path, monkeypatch):
+    """Shards are parts of frames over many images: their counts are read once, not once a step."""
+    random = np.random.default_rng(0)
+    pt.write_images(random.integers(0, 256, (1100, 256, 256), np.uint8), tmp_path / "many.zarr")
+    images = pt.open_images(tmp_path / "many.zarr")
+    hist = pt.write_histogram(images, tmp_path / "hist.zarr", range=(0, 256))
+    changed = pt.equalize(images, "cdf", scope="pixel", histogram=hist, dtype="uint8")
+    reads = []
+    read = zarr.Array.__getitem__
+
+    def noted(array, index):
+        found = read(array, index)
+        reads.append((array.basename, found.nbytes))
+        return found
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", noted)
+    made = pt.write_images(changed, tmp_path / "made.zarr")
+    monkeypatch.undo()
+    counted = sum(size for name, size in reads if name == "counts")
+    assert counted == hist["counts"].nbytes
+    assert sum(size for name, size in reads if name == "images") == images.nbytes
+    some = {"y": slice(100, 140), "x": slice(90, 150)}
+    expected = pt.equalize(
+        images.isel(some).compute(), "cdf", scope="pixel", histogram=hist.isel(some).compute(),
+        dtype="uint8",
+    )  # fmt: skip
+    np.testing.assert_array_equal(made.isel(some), expected)

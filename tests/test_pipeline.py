@@ -1,4 +1,4 @@
-"""Pipelines and cluster files: read, refused in one line, planned, run."""
+"""Pipelines: read, refused in one line, planned, run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 import pixtally as pt
 from pixtally import PixtallyError
-from pixtally.cluster import cluster, planned_resources, read_cluster
+from pixtally.cluster_file import read_cluster
 from pixtally.demo import demo_image, write_demo
 from pixtally.pipeline import Pipeline
-from pixtally.sizes import GiB
 from pixtally.spec import make_spec, read_spec, spec_schema
 
 ROOT = Path(__file__).parents[1]
@@ -191,69 +190,3 @@ def test_schema_is_json_and_names_every_step():
     schema = json.loads(json.dumps(spec_schema()))
     names = {n for s in schema["properties"]["steps"]["items"]["oneOf"] for n in s["properties"]}
     assert {"pixel_histogram", "quantiles", "median", "statistics"} <= names
-
-
-CLUSTERS = {
-    "no block": ({"distributed": {}}, "no block"),
-    "two ways": ({"pixtally": {"cluster": {"class": "distributed.X", "address": "a"}}}, "exactly"),
-    "code": ({"pixtally": {"cluster": {"class": "os.system"}}}, "is not of distributed"),
-    "no way": ({"pixtally": {"cluster": {"scale": 3}}}, "exactly one"),
-    "field": ({"pixtally": {"cluster": {"klass": "x"}}}, "cluster file"),
-}
-
-
-@pytest.mark.parametrize("name", CLUSTERS)
-def test_bad_cluster_files_are_one_line(tmp_path, name):
-    content, words = CLUSTERS[name]
-    with pytest.raises(PixtallyError) as caught:
-        read_cluster(written(tmp_path, content))
-    assert words in str(caught.value) or "not known" in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_cluster_files_that_ship():
-    for path in (ROOT / "cluster").glob("*.yaml"):
-        block, _ = read_cluster(path)
-        assert block.class_ or block.address
-    resources = planned_resources(ROOT / "cluster/local.yaml")
-    assert resources.workers == 2
-    assert resources.memory > GiB / 2
-
-
-@pytest.mark.parametrize(
-    ("block", "words"),
-    [
-        ({"class": "dask_jobqueue.SLURMCluster"}, "pip install dask-jobqueue"),
-        ({"class": "distributed.NoSuchCluster"}, "has no class NoSuchCluster"),
-        ({"class": "distributed.wait"}, "is no cluster class"),
-        ({"scheduler_file": "/nonexistent/scheduler.json"}, "no scheduler answers"),
-    ],
-)
-def test_clusters_that_do_not_start(tmp_path, block, words):
-    path = written(tmp_path, {"pixtally": {"cluster": block}})
-    with pytest.raises(PixtallyError, match=words), cluster(path):
-        pass
-
-
-@pytest.mark.slow
-def test_local_and_existing_cluster(tmp_path):
-    import dask
-
-    local = {
-        "pixtally": {
-            "cluster": {
-                "class": "distributed.LocalCluster",
-                "kwargs": {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"},
-            }
-        },
-        "distributed": {"worker": {"memory": {"pause": 0.93}}},
-    }
-    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8)).astype("u1")
-    with cluster(written(tmp_path, local, "local.yaml")) as client:
-        assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
-        assert dask.config.get("distributed.worker.memory.pause") == 0.93
-        existing = {"pixtally": {"cluster": {"address": client.scheduler.address}}}
-        with cluster(written(tmp_path, existing, "existing.yaml")):
-            hist = pt.write_histogram(images, tmp_path / "hist.zarr")
-    assert int(hist.counts.sum()) == images.size
-    assert dask.config.get("distributed.worker.memory.pause") != 0.93

@@ -13,11 +13,13 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
-from pixtally.cli_common import CLUSTER, RESTART, Settings, one_line_errors
+from pixtally.cli_common import CLUSTER, RESTART, SET, Settings, one_line_errors, read_changes
 from pixtally.cli_common import in_cluster as _cluster
+from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
-from pixtally.errors import PixtallyError
 from pixtally.image_commands import COMMANDS
+from pixtally.report_cli import COMMANDS as REPORT_COMMANDS
+from pixtally.view_cli import COMMANDS as VIEW_COMMANDS
 
 OVERVIEW = """\
 What every pixel does over a huge collection of images.
@@ -120,44 +122,6 @@ def check(spec: str) -> None:
     click.echo(f"{spec}: {len(steps)} steps, all known: {', '.join(s.name for s in steps)}")
 
 
-SET = click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change a field: output.store=…"
-)
-
-
-def _changes(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Read ``a.b=value`` with the value as YAML."""
-    from pixtally.safe_yaml import parse_yaml
-
-    found = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
-        found[name] = parse_yaml(value, f"the value of --set {text}")
-        if name in PATHS:
-            found[name] = _from_here(found[name])
-    return found
-
-
-PATHS = {
-    f"{group}.{name}"
-    for group, names in {
-        "source": ("images", "zarr", "store"),
-        "mask": ("images", "zarr", "store"),
-        "output": ("store", "statistics", "png"),
-    }.items()
-    for name in names
-}
-"""Paths on the command line start where the user stands, not at the folder of the pipeline."""
-
-
-def _from_here(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_from_here(each) for each in value]
-    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value
-
-
 @main.command()
 @click.argument("spec", type=click.Path(dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -173,11 +137,10 @@ def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None
     """
     from pixtally.cluster import planned_resources
     from pixtally.pipeline import Pipeline, plan_json
-    from pixtally.plan import plan_text
 
     resources = planned_resources(cluster)
-    made = Pipeline.from_yaml(spec, _changes(changes)).plan(resources)
-    click.echo(plan_json(made) if as_json else plan_text(made, resources))
+    made = Pipeline.from_yaml(spec, read_changes(changes)).plan(resources)
+    click.echo(plan_json(made) if as_json else made.text(resources))
 
 
 @main.command()
@@ -196,7 +159,7 @@ def run(spec: str, changes: tuple[str, ...], cluster: str | None, restart: bool)
     """
     from pixtally.pipeline import Pipeline
 
-    pipeline = Pipeline.from_yaml(spec, _changes(changes))
+    pipeline = Pipeline.from_yaml(spec, read_changes(changes))
     with _cluster(cluster, default=True) as client:
         click.echo(f"dashboard: {client.dashboard_link}", err=True)
         report = pipeline.run(restart=restart)
@@ -349,8 +312,20 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
-for _command in EQUALIZE_COMMANDS:
+GROUPS = (EQUALIZE_COMMANDS, CLUSTER_COMMANDS, REPORT_COMMANDS, VIEW_COMMANDS)
+for _command in (command for group in GROUPS for command in group):
     main.add_command(_command)
+
+
+def _mark_kept_lines(group: click.Group) -> None:
+    """Put click's mark for lines to be kept, a character, where raw docstrings write it out."""
+    for command in group.commands.values():
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
+        if isinstance(command, click.Group):
+            _mark_kept_lines(command)
+
+
+_mark_kept_lines(main)
 
 
 if __name__ == "__main__":

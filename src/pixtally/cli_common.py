@@ -26,8 +26,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            message = "stopped; nothing is lost: the same command goes on where this one stopped"
-            code = 130
+            message, code = _stopped(), 130
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except PixtallyError as error:
@@ -64,6 +63,16 @@ def one_line(message: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
+def _stopped() -> str:
+    """Return what Ctrl-C left complete, and the command that goes on."""
+    from pixtally.journal import typed
+    from pixtally.progress import Interrupted
+
+    at = f" while {Interrupted.stage.how_far()}" if Interrupted.stage is not None else ""
+    command = (typed() or "the same command").replace(" --restart", "")
+    return f"stopped{at}; go on with: {command}"
+
+
 CLUSTER = click.option(
     "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
 )
@@ -79,3 +88,41 @@ def in_cluster(path: str | None, default: bool) -> Any:
     from pixtally.cluster import cluster
 
     return cluster(path)
+
+
+SET = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change a field: output.store=…"
+)
+
+
+def read_changes(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``a.b=value`` with the value as YAML."""
+    from pixtally.safe_yaml import parse_yaml
+
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
+        found[name] = parse_yaml(value, f"the value of --set {text}")
+        if name in PATHS:
+            found[name] = _from_here(found[name])
+    return found
+
+
+PATHS = {
+    f"{group}.{name}"
+    for group, names in {
+        "source": ("images", "zarr", "store"),
+        "mask": ("images", "zarr", "store"),
+        "output": ("store", "statistics", "png", "report"),
+    }.items()
+    for name in names
+}
+"""Paths on the command line start where the user stands, not at the folder of the pipeline."""
+
+
+def _from_here(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_from_here(each) for each in value]
+    return str(Path(value).expanduser().absolute()) if isinstance(value, str) else value

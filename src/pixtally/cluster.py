@@ -1,69 +1,34 @@
-"""Clusters from configuration files: plain Dask configuration and one block that names a class."""
+"""Clusters from configuration files: started, or connected to, for a ``with`` block."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import logging
 import os
+import signal
+import socket
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dask
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pixtally.available import live_resources
+from pixtally.cluster_file import CLASSES, ClusterBlock, nearest, read_cluster
+from pixtally.cluster_plan import promised
 from pixtally.errors import PixtallyError
+from pixtally.interrupts import interrupt_held_back
+from pixtally.node import SINGLE_THREADED
 from pixtally.plan import Resources
-from pixtally.safe_yaml import read_yaml
 
-ALLOWED = ("distributed", "dask_jobqueue", "dask_kubernetes", "dask_gateway")
-"""Naming a class is running its code, so only these packages may be named."""
+log = logging.getLogger("pixtally")
 
-EXTRAS = {
-    "dask_jobqueue": "dask-jobqueue",
-    "dask_kubernetes": "dask-kubernetes",
-    "dask_gateway": "dask-gateway",
-}
-
-SINGLE_THREADED = {
-    "OMP_NUM_THREADS": 1,
-    "OPENBLAS_NUM_THREADS": 1,
-    "MKL_NUM_THREADS": 1,
-    "NUMBA_NUM_THREADS": 1,
-    "RAYON_NUM_THREADS": 1,
-    # Blocks of many MiB come and go all the time: returning each to the system and getting it
-    # back page by page would take a good part of the time of decoding it.
-    "MALLOC_TRIM_THRESHOLD_": 256 * 2**20,
-    "MALLOC_MMAP_THRESHOLD_": 64 * 2**20,
-}
-"""Environment of workers: Dask's threads are the only ones."""
-
-
-class ClusterBlock(BaseModel):
-    """The block ``pixtally: {cluster: ...}`` of a cluster file."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    class_: str | None = Field(None, alias="class", description="Cluster class, with its package.")
-    kwargs: dict[str, Any] = Field(default_factory=dict, description="Its arguments.")
-    scale: int | None = Field(None, ge=1, description="Workers to ask for after it started.")
-    adapt: dict[Literal["minimum", "maximum"], int] | None = Field(
-        None, description="Bounds between which the number of workers follows the work."
-    )
-    address: str | None = Field(None, description="A running scheduler.")
-    scheduler_file: str | None = Field(None, description="File that a running scheduler wrote.")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> ClusterBlock:
-        ways = [w for w in (self.class_, self.address, self.scheduler_file) if w]
-        if len(ways) != 1:
-            raise ValueError("name exactly one of class, address and scheduler_file")
-        package = (self.class_ or "distributed.").split(".")[0]
-        if package not in ALLOWED or (self.class_ and "." not in self.class_):
-            raise ValueError(f"class {self.class_!r} is not of {', '.join(ALLOWED)}")
-        return self
-
+DASHBOARD = ("127.0.0.1", 8787)
+"""Where the dashboard of a local cluster listens; Dask would listen on every network."""
 
 DEFAULT = ClusterBlock.model_validate(
     {
@@ -74,55 +39,12 @@ DEFAULT = ClusterBlock.model_validate(
 """What runs without a cluster file: a process a core on this machine."""
 
 
-def read_cluster(path: str | PathLike[str]) -> tuple[ClusterBlock, dict[str, Any]]:
-    """Read a cluster file.
-
-    Parameters
-    ----------
-    path : path
-        YAML: Dask configuration, and ``pixtally: {cluster: ...}``.
-
-    Returns
-    -------
-    block : ClusterBlock
-    config : dict
-        The rest, for `dask.config`.
-
-    Raises
-    ------
-    PixtallyError
-        When it cannot be read, or names something that is not there or not allowed.
-    """
-    content = read_yaml(path)
-    block = content.get("pixtally") if isinstance(content, dict) else None
-    if not isinstance(block, dict) or not isinstance(block.get("cluster"), dict):
-        raise PixtallyError(
-            f"{path} has no block 'pixtally: {{cluster: ...}}'; see cluster/local.yaml"
-        )
-    try:
-        found = ClusterBlock.model_validate(block["cluster"])
-    except ValidationError as error:
-        raise PixtallyError(f"{path}: {first_problem(error)}") from None
-    return found, {k: v for k, v in content.items() if k != "pixtally"}
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem of a validation in one line: where, what, what was found."""
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "the file"
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"{where} is not known here; remove it or see 'pixtally schema'"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    found = problem.get("input")
-    shown = "" if isinstance(found, dict | list) else f" (found {found!r})"
-    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
-
-
 @contextmanager
 def cluster(path: str | PathLike[str] | None = None) -> Iterator[Any]:
     """Start, or connect to, the cluster of a configuration file, for a ``with`` block.
+
+    Every worker, also one that starts later, is made single-threaded below Dask and keeps compiled
+    kernels on its own disk.
 
     Parameters
     ----------
@@ -146,25 +68,60 @@ def cluster(path: str | PathLike[str] | None = None) -> Iterator[Any]:
     ...     hist = pt.write_histogram(images, "hist.zarr")
     """
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
-    with dask.config.set(dask_settings(config)), _started(block) as client:
+    with _configured(config, block), _started(block) as client:
+        _set_up_workers(client, block)
         yield client
 
 
-def dask_settings(config: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _configured(config: dict[str, Any], block: ClusterBlock) -> Iterator[None]:
+    """Set Dask's configuration for a block, and leave it as it was.
+
+    A client that finds no scheduler would leave itself as the one that computes everything.
+    """
+    before = dask.config.get("scheduler", None)
+    try:
+        with dask.config.set(dask_settings(config, block)):
+            yield
+    finally:
+        dask.config.config.pop("scheduler", None)
+        if before is not None:
+            dask.config.set(scheduler=before)
+
+
+def dask_settings(config: dict[str, Any], block: ClusterBlock) -> dict[str, Any]:
     """Return what to set in `dask.config`, by dotted name: ours, then that of the file.
 
     Set one by one, they leave everything else of Dask's configuration as it is.
     """
     import distributed  # noqa: F401  (fills in its own defaults first)
 
-    ours = {f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in SINGLE_THREADED.items()}
-    return ours | dict(_leaves(config))
+    ours: dict[str, Any] = {
+        f"distributed.nanny.pre-spawn-environ.{k}": v for k, v in SINGLE_THREADED.items()
+    }
+    ours["pixtally.resources"] = None
+    if block.class_ is not None:
+        resources = promised(block)
+        ours["pixtally.resources"] = [resources.workers, resources.threads, resources.memory]
+    if block.security:
+        ours |= _tls_settings(block.security.files())
+    return ours | dict(leaves(config))
 
 
-def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _tls_settings(files: dict[str, str]) -> dict[str, Any]:
+    """Return the certificates as Dask configuration, which SSHCluster ships to its hosts."""
+    found: dict[str, Any] = {"distributed.comm.require-encryption": True}
+    for name, file in files.items():
+        role, _, part = name.removeprefix("tls_").partition("_")
+        found[f"distributed.comm.tls.{'ca-file' if role == 'ca' else f'{role}.{part}'}"] = file
+    return found
+
+
+def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings of nested configuration by dotted name."""
     for name, value in config.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -174,72 +131,240 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
     from distributed import Client
 
     if block.class_ is None:
-        if block.scheduler_file and not Path(block.scheduler_file).exists():
-            # Dask would wait for the file to appear, without a word.
-            raise PixtallyError(
-                f"no scheduler answers at {block.scheduler_file} (no such file); start one with "
-                "'dask scheduler --scheduler-file ...'"
-            )
-        address = {"address": block.address} if block.address else {}
-        file = {"scheduler_file": block.scheduler_file} if block.scheduler_file else {}
-        with _connected(Client, **address, **file) as client:
+        with _connected(block) as client:
             yield client
         return
-    made = _cluster_class(block.class_)(**block.kwargs)
-    with made:
-        if block.scale is not None:
-            made.scale(block.scale)
-        if block.adapt is not None:
-            made.adapt(**block.adapt)
-        with Client(made) as client:
+    with _made(block) as made:
+        # A gateway's certificates are its own; everybody else is told ours.
+        security = {"security": _security(block)} if block.security else {}
+        with Client(made, **security) as client:
             yield client
 
 
 @contextmanager
-def _connected(client_class: Any, **where: Any) -> Iterator[Any]:
+def _made(block: ClusterBlock) -> Iterator[Any]:
+    """Start the cluster of a file and its workers; what goes wrong on the way is one line."""
+    make = cluster_class(block.class_ or "")
+    with ExitStack() as held:
+        try:
+            with _without_tracebacks(), interrupt_held_back(), warnings.catch_warnings():
+                # Another port is taken, and said.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                made = held.enter_context(make(**cluster_arguments(block)))
+                _ask_for_workers(made, block)
+        except PixtallyError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            # dask-jobqueue tells all about a command that failed, and what it said last.
+            reason = reason.rpartition("stderr: ")[2]
+            with _without_tracebacks(), suppress(Exception):
+                held.close()
+            raise PixtallyError(
+                f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
+            ) from error
+        try:
+            yield made
+        except KeyboardInterrupt:
+            _stop_at_once(made)
+            raise
+
+
+def _stop_at_once(made: Any) -> None:
+    """End the worker processes of this machine, rather than wait for their units.
+
+    What a unit has not recorded is not missed: its files have not got their names yet.
+    """
+    from distributed import Nanny
+
+    for name in ("nanny", "scheduler", "core", "worker", "batched", "client"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    for worker in getattr(made, "workers", {}).values():
+        if isinstance(worker, Nanny) and (pid := worker.pid):
+            worker.auto_restart = False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep event loops from printing what is raised anyway."""
+    loggers = [logging.getLogger(name) for name in ("tornado.application", "asyncio")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
     try:
-        client = client_class(**where, timeout=15)
-    except (OSError, TimeoutError) as error:
-        place = where.get("address") or where.get("scheduler_file")
-        reason = str(error).strip().split("\n")[0]
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
+
+
+def _ask_for_workers(made: Any, block: ClusterBlock) -> None:
+    """Ask for the workers of the file, and raise what keeps the first ones from being asked for."""
+    from distributed import SpecCluster
+
+    number = block.scale or (block.adapt.minimum if block.adapt else 0)
+    if number and isinstance(made, SpecCluster):
+        made.sync(_opened, made, number)
+    elif number:
+        made.scale(number)
+    if block.adapt is not None:
+        made.adapt(minimum=block.adapt.minimum, maximum=block.adapt.maximum)
+
+
+async def _opened(made: Any, number: int) -> None:
+    """Scale, and wait until the workers are asked for: `scale` alone only logs an error."""
+    made.scale(number)
+    await made._correct_state()
+
+
+def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
+    """Return the arguments of the class: those of the file, and what all our clusters need."""
+    kwargs = dict(block.kwargs)
+    package = (block.class_ or "").split(".")[0]
+    if block.class_ == "distributed.LocalCluster":
+        kwargs.setdefault("dashboard_address", _dashboard())
+    if package == "dask_jobqueue":
+        kwargs["job_script_prologue"] = _prologue(block.class_ or "", kwargs)
+    if block.security:
+        kwargs["security"] = _security(block)
+        if block.class_ == "distributed.SSHCluster":
+            kwargs["scheduler_options"] = {"protocol": "tls://"} | kwargs.get(
+                "scheduler_options", {}
+            )
+    return kwargs
+
+
+def _dashboard() -> str:
+    """Return the usual address of the dashboard, or any port where that one is taken."""
+    host, port = DASHBOARD
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError:
+            port = 0
+    return f"{host}:{port}"
+
+
+def _prologue(name: str, kwargs: dict[str, Any]) -> list[str]:
+    """Return the first lines of a job: dask-jobqueue does not ship our configuration."""
+    queue = name.rpartition(".")[2].removesuffix("Cluster").lower()
+    asked = kwargs.get("job_script_prologue")
+    if asked is None:
+        asked = dask.config.get(f"jobqueue.{queue}.job-script-prologue", None) or []
+    return [*(f"export {k}={v}" for k, v in SINGLE_THREADED.items()), *asked]
+
+
+def _security(block: ClusterBlock) -> Any:
+    from distributed.security import Security
+
+    files = block.security.files() if block.security else {}
+    return Security(require_encryption=True, **files)
+
+
+@contextmanager
+def _connected(block: ClusterBlock) -> Iterator[Any]:
+    from distributed import Client
+
+    if block.scheduler_file and not Path(block.scheduler_file).exists():
+        # Dask would wait for the file to appear, without a word.
         raise PixtallyError(
-            f"no scheduler answers at {place} ({reason}); start one with 'dask scheduler'"
+            f"no scheduler answers at {block.scheduler_file} (no such file); start one with "
+            "'dask scheduler --scheduler-file ...'"
+        )
+    where: dict[str, Any] = {"address": block.address} if block.address else {}
+    where |= {"scheduler_file": block.scheduler_file} if block.scheduler_file else {}
+    where |= {"security": _security(block)} if block.security else {}
+    try:
+        client = Client(**where, timeout=block.timeout)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise PixtallyError(
+            f"no scheduler answers at {block.address or block.scheduler_file} ({reason[:200]}); "
+            "start one with 'dask scheduler'"
         ) from None
     with client:
         yield client
 
 
-def _cluster_class(name: str) -> Any:
-    package = name.split(".")[0]
+def _set_up_workers(client: Any, block: ClusterBlock) -> None:
+    """Wait for a worker where one will come by itself, and prepare all, also those to come."""
+    from pixtally.workers import WorkerSetup
+
+    if not (block.adapt and block.adapt.minimum == 0):
+        try:
+            client.wait_for_workers(1, timeout=block.timeout)
+        except TimeoutError:
+            raise PixtallyError(
+                f"no worker came within {block.timeout:g} s (timeout: in the cluster file); "
+                f"{_where_to_look(block)}"
+            ) from None
+    try:
+        client.register_plugin(WorkerSetup())
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise PixtallyError(
+            f"a worker cannot be prepared ({reason[:200]}); it needs the versions that are here: "
+            "pip install pixtally there, and see 'pixtally cluster check --connect'"
+        ) from error
+
+
+def _where_to_look(block: ClusterBlock) -> str:
+    looks = {
+        "dask_jobqueue": "look at the queue (squeue, qstat) and at the logs of the jobs",
+        "dask_kubernetes": "look at 'kubectl get pods' and at the operator's log",
+        "dask_gateway": "look at the server's logs, or ask its administrator",
+    }
+    package = (block.class_ or "").split(".")[0]
+    return looks.get(package, "start some with 'dask worker ADDRESS'")
+
+
+def cluster_class(name: str) -> Any:
+    """Import a class (or function) that makes clusters.
+
+    Raises
+    ------
+    PixtallyError
+        Naming the extra of pixtally that installs it.
+    """
+    kind = CLASSES[name]
     module, _, class_name = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), class_name)
-    except ImportError:
-        raise PixtallyError(
-            f"class {name} needs a package that is not installed: "
-            f"pip install {EXTRAS.get(package, package)}"
-        ) from None
-    except AttributeError:
-        raise PixtallyError(f"{module} has no class {class_name}; check the name") from None
-    if not (isinstance(found, type) and hasattr(found, "close")):
-        raise PixtallyError(f"{name} is no cluster class")
+        importlib.import_module(kind.package)
+        home = importlib.import_module(module)
+    except ImportError as error:
+        what = f"pip install 'pixtally[{kind.extra}]'" if kind.extra else "pip install distributed"
+        raise PixtallyError(f"{name} needs a package that is not here ({error}): {what}") from None
+    found = getattr(home, class_name, None)
+    if found is None:
+        hint = nearest(class_name, dir(home)) or "install another version of it"
+        raise PixtallyError(f"{module} has no {class_name}; {hint}")
     return found
 
 
 def planned_resources(path: str | PathLike[str] | None = None) -> Resources:
     """Return what a cluster file promises, without starting anything.
 
-    A file that does not say is taken for workers of one thread on this machine's memory.
+    Parameters
+    ----------
+    path : path, optional
+        Cluster file. A scheduler that runs already is asked what it has.
+
+    Raises
+    ------
+    PixtallyError
+        When the file is wrong, or the scheduler that it names does not answer.
     """
-    block, _ = read_cluster(path) if path is not None else (DEFAULT, {})
-    here = Resources.local()
-    kwargs = block.kwargs
-    workers = int(block.scale or kwargs.get("n_workers") or here.threads)
-    threads = int(kwargs.get("threads_per_worker") or kwargs.get("cores") or 1)
-    limit = kwargs.get("memory_limit") or kwargs.get("memory")
-    if limit is None or limit == "auto":
-        local = block.class_ == "distributed.LocalCluster"
-        memory = here.memory // workers if local else here.memory
-    else:
-        memory = int(dask.utils.parse_bytes(limit))
-    return Resources(workers, threads, memory)
+    block, config = read_cluster(path) if path is not None else (DEFAULT, {})
+    if block.class_ is not None:
+        return promised(block)
+    with _configured(config, block), _connected(block) as client:
+        found = live_resources(client)
+    if found is None:
+        raise PixtallyError(
+            f"the scheduler at {block.address or block.scheduler_file} has no workers; start some "
+            "with 'dask worker'"
+        )
+    return found

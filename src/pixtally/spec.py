@@ -18,7 +18,7 @@ from pydantic import (
 from pixtally import equalize_steps as equalize_steps  # registers its steps
 from pixtally import model_steps as model_steps  # registers its steps
 from pixtally import repair_steps as repair_steps  # registers its steps
-from pixtally.cluster import first_problem
+from pixtally.cluster_file import first_problem
 from pixtally.errors import PixtallyError
 from pixtally.safe_yaml import read_yaml
 from pixtally.steps import STEPS, Step, steps_schema
@@ -97,6 +97,7 @@ class Output(Strict):
         None, description="Zarr store of statistic images; by default <store>-statistics.zarr."
     )
     png: str | None = Field(None, description="Folder for statistic images as PNG.")
+    report: str | None = Field(None, description="HTML report on the histogram to write.")
 
 
 class Spec(Strict):
@@ -115,6 +116,7 @@ class Spec(Strict):
             "output.store": self.output.store,
             "output.statistics": self.output.statistics,
             "output.png": self.output.png,
+            "output.report": self.output.report,
         }
 
     @field_validator("steps", mode="before")

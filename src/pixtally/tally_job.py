@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,11 @@ from pixtally.axis import FLOWS, BinAxis
 from pixtally.histogram import Tally
 from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json
 from pixtally.plan import Plan, grid
-from pixtally.progress import stage
-from pixtally.tiles import TileTask, count_tile, warm_up
+from pixtally.progress import compiling, stage
+from pixtally.rehearsal import rehearsed
+from pixtally.run_log import RunLog
+from pixtally.tiles import TileTask, count_tile, miniature
+from pixtally.unit_cost import UnitCost
 from pixtally.unit_writer import UnitWriter
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
@@ -65,12 +70,21 @@ def run_job(
     else:
         _create(job.path, tally, base)
         write_json(settled, tally.plan.to_dict())
-    _count(job, tally, base_path, progress)
-    if tally.plan.segments > 1:
-        _sum(job, tally, base_path, progress)
+    with RunLog(job.path, **_facts(job.path, tally)) as run:
+        _count(job, tally, base_path, progress, run)
+        if tally.plan.segments > 1:
+            _sum(job, tally, base_path, progress, run)
+        run.write(complete=True)
     _remove_parts(job.path / PARTS)
     consolidate(job.path)
     job.finish()
+
+
+def _facts(folder: Path, tally: Tally) -> dict[str, Any]:
+    """Return what the record of a run says besides times."""
+    path = getattr(tally.source.stored, "path", None)
+    images = os.path.relpath(path, folder.absolute().parent) if path is not None else None
+    return {"images": images, "n_images": tally.plan.shape[0]}
 
 
 def _settled_plan(path: Path, plan: Plan) -> Plan:
@@ -113,7 +127,9 @@ def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
     write_coords(path, result.coords, result.attrs)
 
 
-def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _count(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Count every tile and segment that has no record yet."""
     plan = tally.plan
     done = job.done()
@@ -131,13 +147,22 @@ def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None
             units.append((task, Place(unit, job.writer, tile, plan.shard, base if whole else None)))
             needed |= inputs
     values = shared_values(tally.input_graph(needed), needed)
-    if units:
-        with stage("compiling (once)", progress):
-            warm_up(units[0][0])
+    if not units:
+        return
     function = _write_tile if whole else _write_part
-    with stage("counting", progress) as advance:
-        for _ in run_units(function, units, advance=advance, inputs=values):
-            pass
+    every = plan.tiles * plan.segments
+    rest = len(units) / every
+    amounts = {"images": plan.shape[0] * rest, "size": plan.bytes_read * rest}
+    with ExitStack() as held:
+        with run.stage("compiling"), compiling(progress):
+            held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
+        with (
+            run.stage("counting"),
+            stage("counting", progress, before=every - len(units), **amounts) as advance,
+        ):
+            for _, cost in run_units(function, units, advance=advance, inputs=values):
+                run.add(cost)
+                advance.add(cost["seconds"])
 
 
 def _added_tiles(plan: Plan, done: set[str]) -> set[int]:
@@ -151,7 +176,9 @@ def _added_tiles(plan: Plan, done: set[str]) -> set[int]:
     return found
 
 
-def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _sum(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Add the segments of every shard, from the parts that were written."""
     plan = tally.plan
     done = job.done()
@@ -167,9 +194,9 @@ def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) 
             if unit not in done:
                 place = Place(unit, job.writer, _within(tile, inside), plan.shard, base)
                 units.append((place, inside, parts[number]))
-    with stage("adding segments", progress) as advance:
-        for _ in run_units(_write_sum, units, advance=advance, axis=tally.axis):
-            pass
+    with run.stage("adding segments"), stage("adding segments", progress) as advance:
+        for _, cost in run_units(_write_sum, units, advance=advance, axis=tally.axis):
+            run.add(cost)
 
 
 def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -182,21 +209,41 @@ def _part_file(unit: str) -> str:
     return f"{PARTS}/{unit}.npy"
 
 
-def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     task, place = unit
     place.writer.check()
-    _store(place, count_tile(task, inputs), task.axis)
+    cost = UnitCost(place.writer.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        _store(place, counts, task.axis)
+    return cost.result()
 
 
-def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     """Count one segment into a plain file, which the last stage adds up shard by shard."""
     task, place = unit
     place.writer.check()
-    files = place.writer.plain(_part_file(place.unit), count_tile(task, inputs))
-    place.writer.record(place.unit, {"files": files})
+    cost = UnitCost(place.writer.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        files = place.writer.plain(_part_file(place.unit), counts)
+        place.writer.record(place.unit, {"files": files})
+    return cost.result()
 
 
-def _write_sum(unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis) -> None:
+def _write_sum(
+    unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis
+) -> dict[str, Any]:
+    """Add the parts of one shard, and write it."""
+    cost = UnitCost(unit[0].writer.store)
+    with cost.spent("adding segments"):
+        _add_parts(unit, axis)
+    return cost.result()
+
+
+def _add_parts(unit: tuple[Place, tuple[slice, ...], list[str]], axis: BinAxis) -> None:
     place, inside, parts = unit
     store = place.writer.store
     place.writer.check()

@@ -75,18 +75,18 @@ def count_tile(task: TileTask, inputs: Mapping[Hashable, Any] | None = None) -> 
     return counts.reshape(*task.shape, task.axis.slots)
 
 
-def warm_up(task: TileTask) -> None:
-    """Compile the kernels that a task will use, on a few zeros.
+def miniature(task: TileTask) -> TileTask:
+    """Return a task on a few zeros that uses the same kernels.
 
-    Done once before workers begin, so that they find the kernels in numba's cache rather than
-    compile them all at the same time.
+    Run once before a job begins, it compiles them, so that workers find them in numba's cache
+    rather than compile them all at the same time.
     """
     images = 8 + min(task.axis.slots, WIDEST_TABLE) // 8
     zeros = np.zeros((images, 8), task.sample_dtype)
     pixels = (slice(0, 8),)
     mask = FixedReader(np.zeros(8, np.bool_)) if task.mask is not None else None
     weights = FixedReader(np.zeros(8)) if task.weights is not None else None
-    small = TileTask(
+    return TileTask(
         samples=StoredReader(zeros, pixels),
         mask=mask,
         weights=weights,
@@ -97,7 +97,6 @@ def warm_up(task: TileTask) -> None:
         dtype=task.dtype,
         batch=images,
     )
-    count_tile(small)
 
 
 def _count_batch(

@@ -16,10 +16,11 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from pixtally import schema
+from pixtally.available import current_resources
 from pixtally.axis import Closed
 from pixtally.errors import PixtallyError
 from pixtally.histogram import Tally, prepare
-from pixtally.jobs import JobFolder, current_client
+from pixtally.jobs import JobFolder
 from pixtally.operands import ArrayLike, as_images, image_ids
 from pixtally.plan import Resources
 from pixtally.store import open_histogram
@@ -202,21 +203,6 @@ def _check_same_pixels(old: xr.Dataset, tally: Tally, path: Any) -> None:
         raise PixtallyError(
             f"{path} is of images of {there}, the images have {here}; they must be of one shape"
         )
-
-
-def current_resources() -> Resources | None:
-    """Return what the Dask client in use has, or None without one."""
-    client = current_client()
-    if client is None:
-        return None
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not workers:
-        return None
-    return Resources(
-        workers=len(workers),
-        threads=max(w["nthreads"] for w in workers),
-        memory=min(w["memory_limit"] or Resources.local().memory for w in workers),
-    )
 
 
 def job_settings(tally: Tally) -> dict[str, Any]:

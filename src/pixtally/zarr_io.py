@@ -163,6 +163,7 @@ def write_small(dataset: xr.Dataset, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset = dataset.assign_attrs({SMALL: 1})
     dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
+    consolidate(scratch)
     shutil.rmtree(path, ignore_errors=True)
     scratch.rename(path)
 

@@ -1,0 +1,39 @@
+"""Kernels are compiled before a job begins: once a node, on every worker that comes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pixtally.jobs import current_client
+from pixtally.node import rehearse
+
+
+@contextlib.contextmanager
+def rehearsed(function: Callable[..., object], *arguments: Any) -> Iterator[None]:
+    """Call a function on every worker, and on those that start during the block, before any task.
+
+    Without a Dask client it is called here.
+
+    Parameters
+    ----------
+    function : callable
+        Top-level; compiles what the job needs on a few small arrays.
+    *arguments
+        Small and picklable.
+    """
+    client = current_client()
+    if client is None:
+        rehearse(function, *arguments)
+        yield
+        return
+    from pixtally.workers import Rehearsal
+
+    plugin = Rehearsal(function, *arguments)
+    client.register_plugin(plugin)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(Exception):  # the scheduler may be gone
+            client.unregister_worker_plugin(plugin.name)
