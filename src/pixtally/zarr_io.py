@@ -137,7 +137,16 @@ class StoredArray:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        return np.asarray(_opened(self.path, self.name, self.stamp)[index])
+        try:
+            return np.asarray(_opened(self.path, self.name, self.stamp)[index])
+        except (IndexError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise PixtallyError(
+                f"{self.path}/{self.name} cannot be read: {reason}; 'pixtally verify {self.path}' "
+                "names the file"
+            ) from error
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return ("pixtally.StoredArray", self.path, self.name, self.stamp)
