@@ -88,10 +88,10 @@ class Pipeline:
             Values by dotted name that replace those of the file.
         """
         made = cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
-        made._stay_below(set(changes or {}))
+        made._stay_below(str(path), set(changes or {}))
         return made
 
-    def _stay_below(self, named_by_user: set[str]) -> None:
+    def _stay_below(self, file: str, named_by_user: set[str]) -> None:
         """Refuse a file that writes outside its own folder, unless the caller named the place."""
         for field_name, value in self.spec.written().items():
             if value is None or field_name in named_by_user:
@@ -99,11 +99,11 @@ class Pipeline:
             try:
                 below = self.folder.resolve() in self.path(value).resolve().parents
             except (OSError, ValueError, RuntimeError) as error:
-                raise PixtallyError(f"{field_name}: {value!r} is no path: {error}") from None
+                raise PixtallyError(f"{file}: {field_name} is no path: {error}") from None
             if not below:
                 raise PixtallyError(
-                    f"{field_name} is {value}, which is not inside the pipeline's folder "
-                    f"{self.folder}; name it yourself: --set {field_name}={value}"
+                    f"{file}: {field_name} is {value}, which is not inside the pipeline's folder; "
+                    f"name it yourself: --set {field_name}={value}"
                 )
 
     def path(self, name: str) -> Path:

@@ -176,5 +176,11 @@ def open_histogram(path: str | PathLike[str]) -> xr.Dataset:
     pixels.pop(schema.BIN, None)
     coords = [n for n in (schema.BOUNDS, schema.IMAGE_ID) if n in dataset.data_vars]
     dataset = dataset.set_coords(coords)
-    dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    try:
+        dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"the coordinates of {store} cannot be read: {reason}; make it again"
+        ) from error
     return dataset.chunk({**pixels, schema.BIN: -1})
