@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import stat
+import sys
 from pathlib import Path
 
+import cloudpickle
 import dask
 import numpy as np
 import pytest
@@ -22,6 +24,9 @@ from pixtally.cluster_file import CLASSES
 from pixtally.cluster_plan import promised
 from pixtally.rehearsal import rehearsed
 from pixtally.sizes import GiB
+
+# Workers cannot import the tests: functions of this file travel to them as code.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "cluster").glob("*.yaml"))
@@ -295,7 +300,7 @@ def test_adaptive_workers_come_with_the_work(tmp_path):
     block = local(n_workers=0) | {"adapt": {"minimum": 0, "maximum": 2}}
     with cluster(written(tmp_path, block)) as client:
         assert not client.scheduler_info(n_workers=-1)["workers"]
-        from pixtally.write import current_resources
+        from pixtally.available import current_resources
 
         assert current_resources().workers == 2, "planned for all that may come"
         hist = pt.write_histogram(images, tmp_path / "hist.zarr")

@@ -14,9 +14,11 @@ import zarr
 from click.testing import CliRunner
 
 import pixtally as pt
+from pixtally import image_plan
 from pixtally.cli import main
+from pixtally.image_plan import cut_frames, regions
 from pixtally.layout import choose_layout
-from pixtally.write_images import cut_frames, regions
+from pixtally.unit_writer import UnitWriter
 
 writing = importlib.import_module("pixtally.write_images")
 
@@ -133,18 +135,18 @@ class KilledError(RuntimeError):
 
 def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     source = pt.open_images(tmp_path / "frames.zarr", chunks=(3, 40, 50))
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 100)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 100)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 20_000)
     written = []
 
-    def crash(path, name, info):
+    def crash(writer, name, info):
         if len(written) == 2:
             raise KilledError
         written.append(name)
-        record(path, name, info)
+        record(writer, name, info)
 
-    record = writing.write_record
-    monkeypatch.setattr(writing, "write_record", crash)
+    record = UnitWriter.record
+    monkeypatch.setattr(UnitWriter, "record", crash)
     dest = tmp_path / "made.zarr"
     chunks = (3, 20, 25)
     with pytest.raises(KilledError):
@@ -152,9 +154,9 @@ def test_an_interrupted_job_goes_on(frames, tmp_path, monkeypatch):
     assert not dest.exists()
     again = []
     monkeypatch.setattr(
-        writing,
-        "write_record",
-        lambda path, name, info: (again.append(name), record(path, name, info)),
+        UnitWriter,
+        "record",
+        lambda writer, name, info: (again.append(name), record(writer, name, info)),
     )
     made = pt.write_images(pt.equalize(source, "lut"), dest, chunks=chunks)
     assert not set(again) & set(written)
@@ -181,8 +183,8 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         "images", shape=mosaic.shape, chunks=(1, 256, 256), dtype="u1", dimension_names=tuple("nyx")
     )
     array[:] = mosaic
-    monkeypatch.setattr(writing, "MAX_SHARD_BYTES", 2**17)
-    monkeypatch.setattr(writing, "SHARD_BYTES", 2**18)
+    monkeypatch.setattr(image_plan, "MAX_SHARD_BYTES", 2**17)
+    monkeypatch.setattr(image_plan, "SHARD_BYTES", 2**18)
     images = pt.open_images(tmp_path / "mosaic.zarr", chunks=(1, 256, 256))
     cut = (1, 128, 128)
     with client.as_current():
@@ -194,3 +196,32 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         )
     shards = zarr.open_array(tmp_path / "even.zarr", path="images").shards
     assert shards[1] < 900
+
+
+def test_pixel_scope_reads_counts_once_a_shard(tmp_path, monkeypatch):
+    """Shards are parts of frames over many images: their counts are read once, not once a step."""
+    random = np.random.default_rng(0)
+    pt.write_images(random.integers(0, 256, (1100, 256, 256), np.uint8), tmp_path / "many.zarr")
+    images = pt.open_images(tmp_path / "many.zarr")
+    hist = pt.write_histogram(images, tmp_path / "hist.zarr", range=(0, 256))
+    changed = pt.equalize(images, "cdf", scope="pixel", histogram=hist, dtype="uint8")
+    reads = []
+    read = zarr.Array.__getitem__
+
+    def noted(array, index):
+        found = read(array, index)
+        reads.append((array.basename, found.nbytes))
+        return found
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", noted)
+    made = pt.write_images(changed, tmp_path / "made.zarr")
+    monkeypatch.undo()
+    counted = sum(size for name, size in reads if name == "counts")
+    assert counted == hist["counts"].nbytes
+    assert sum(size for name, size in reads if name == "images") == images.nbytes
+    some = {"y": slice(100, 140), "x": slice(90, 150)}
+    expected = pt.equalize(
+        images.isel(some).compute(), "cdf", scope="pixel", histogram=hist.isel(some).compute(),
+        dtype="uint8",
+    )  # fmt: skip
+    np.testing.assert_array_equal(made.isel(some), expected)

@@ -288,7 +288,7 @@ def test_skipping_is_not_remembered_by_a_later_stop(tmp_path, small_shards, monk
 def test_crash_while_gaps_close(tmp_path, small_shards, monkeypatch, at):
     images = frames(tmp_path / "run")
     (tmp_path / "run" / "3.png").write_text("spoilt")
-    crash = "create_images" if at == "record" else "os.replace"
+    crash = "create_images" if at == "record" else "_swap"
     with monkeypatch.context() as patch:
         patch.setattr(f"pixtally.gaps.{crash}", lambda *a: (_ for _ in ()).throw(OSError("crash")))
         with pytest.raises(OSError, match="crash"):
@@ -322,7 +322,7 @@ def killing(*args):
     count[0] += 1
     if count[0] == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    write(*args)
+    return write(*args)
 pixtally.shards._write = killing
 ingest(sys.argv[1], sys.argv[2])
 """
@@ -394,7 +394,7 @@ def test_stream_goes_on_where_it_was(tmp_path, small_shards, monkeypatch):
         count[0] += 1
         if count[0] > 4:
             raise OSError("disk full")
-        write(*args)
+        return write(*args)
 
     with monkeypatch.context() as patch:
         patch.setattr(pixtally.shards, "_write", crash)

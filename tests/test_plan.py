@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pixtally import PixtallyError
 from pixtally.histogram import lazy_tallies, prepare
-from pixtally.plan import Resources, Work, grid, plan_histogram, plan_text
+from pixtally.plan import Resources, Work, grid, plan_histogram
 from pixtally.sizes import GiB
 
 TWO = Resources(workers=2, threads=1, memory=8 * GiB)
@@ -38,7 +38,7 @@ def test_table(row):
     assert plan.segments == segments
     assert plan.bytes_read == math.prod(shape) * itemsize
     assert plan.tasks <= 20_000
-    assert "peak memory" in plan_text(plan, TWO)
+    assert "peak memory" in plan.text(TWO)
     assert {"tiles", "segments", "tasks", "bytes_read", "bytes_moved", "bytes_written"} <= set(
         plan.to_dict()
     )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pixtally.pipeline import Pipeline
     from pixtally.pixel_models import fit_peaks, pixel_mixture
     from pixtally.render import contact_sheet, display_limits, render
+    from pixtally.report import report
     from pixtally.store import open_histogram, open_images
     from pixtally.transforms.colormap import apply_colormap, invert_colormap
     from pixtally.transforms.fill import fill
@@ -55,6 +56,7 @@ __all__ = [
     "pixel_mixture",
     "predict_mixture",
     "render",
+    "report",
     "steady_exposure",
     "to_sklearn",
     "translate",
@@ -89,6 +91,7 @@ make_lazy(
         "pixel_mixture": "pixel_models",
         "predict_mixture": "mixture",
         "render": "render",
+        "report": "report",
         "steady_exposure": "exposure",
         "to_sklearn": "mixture_model",
         "translate": "transforms.translate",

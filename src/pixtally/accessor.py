@@ -93,21 +93,107 @@ class TallyAccessor:
         """Return several of median, mean, var, std, mode, entropy, total in one Dataset."""
         return answers.statistics(self._hist, names)
 
-    def plot(self, *, ax: Any = None, **pixel: Any) -> Any:
-        """Draw the histogram of one pixel with matplotlib.
+    def plot(
+        self,
+        *,
+        ax: Any = None,
+        log: bool = False,
+        density: bool = False,
+        zoom: bool = True,
+        **place: Any,
+    ) -> Any:
+        """Draw the histogram of a pixel, of a region, or of several pixels with matplotlib.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw.
-        **pixel
-            Which pixel: ``y=, x=`` and any further dimension; by the nearest coordinate where
-            the images have one, else by position.
+        log : bool
+            Draw counts on a logarithmic axis.
+        density : bool
+            Draw the probability density, to compare regions of different size.
+        zoom : bool
+            Leave out the empty bins at both ends.
+        **place
+            ``y=, x=`` and any further dimension, by the nearest coordinate where the images have
+            one, else by position. Numbers: one pixel. Slices: a region, summed up. Lists of one
+            length: several pixels, drawn over each other. Nothing: all pixels together.
 
         Returns
         -------
         matplotlib Axes
-        """
-        from pixtally.display import plot_pixel
 
-        return plot_pixel(self._hist, pixel, ax)
+        Raises
+        ------
+        PixtallyError
+            When a dimension is missing, nothing lies inside, or there are too many pixels.
+
+        Examples
+        --------
+        >>> import numpy as np, pixtally as pt
+        >>> frames = np.random.default_rng(0).integers(0, 99, (50, 8, 8), "uint8")
+        >>> hist = pt.pixel_histogram(frames)
+        >>> hist.tally.plot(y=3, x=slice(0, 4)).get_title()
+        'y 3, x 0…3'
+        """
+        from pixtally.plots import plot_histogram
+
+        return plot_histogram(self._hist, place, ax=ax, log=log, density=density, zoom=zoom)
+
+    def to_hist(self, **place: Any) -> Any:
+        """Return the histogram of a pixel or region as an object of the package hist (UHI).
+
+        Parameters
+        ----------
+        **place
+            As for `plot`: numbers for one pixel, slices for a region, nothing for all pixels.
+
+        Returns
+        -------
+        hist.Hist
+            One axis ``value`` with the same edges. Counts are Int64 (Double where weighted), with
+            underflow and overflow in their flow bins; ``invalid`` is in its ``metadata``, as
+            there is no bin for it.
+
+        Raises
+        ------
+        PixtallyError
+            When the package is missing, or as for `plot`.
+
+        References
+        ----------
+        The Unified Histogram Interface, https://uhi.readthedocs.io.
+
+        Examples
+        --------
+        >>> import numpy as np, pixtally as pt
+        >>> hist = pt.pixel_histogram(np.full((50, 8, 8), 7, "uint8"))
+        >>> hist.tally.to_hist(y=3, x=slice(0, 4))[7j]
+        200
+        """
+        from pixtally.uhi import to_hist
+
+        return to_hist(self._hist, place)
+
+    def explore(self, images: xr.DataArray | None = None, *, port: int = 0) -> Any:
+        """Look at the histogram in the browser; in a notebook, inline.
+
+        Tap pixels, drag boxes, move quantiles; see ``pixtally view``. The page is served on
+        loopback by a thread of this process until ``close()`` of what is returned.
+
+        Parameters
+        ----------
+        images : DataArray, optional
+            What was counted: adds frames and their foreground scores.
+        port : int
+            0: any that is free.
+
+        Returns
+        -------
+        Explorer
+            Shown inline as the last value of a cell; ``url`` is its address.
+        """
+        from pixtally.browse.opening import target_of
+        from pixtally.viewer.server import Explorer
+
+        return Explorer(target_of(self._hist, images), port)

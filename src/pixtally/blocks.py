@@ -126,12 +126,16 @@ class GraphReader:
         Of the tile.
     dtype : dtype
         Of the samples.
+    kept : dict
+        What the ranges before and after the last one read both need, such as the counts of these
+        pixels; empty before the first range and after the last.
     """
 
     graph: Graph
     pieces: dict[tuple[int, int], list[tuple[Hashable, Tile, Tile]]]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def steps(self, start: int, stop: int, batch: int) -> list[tuple[int, int]]:
         """Return the chunks' own ranges, clipped to ``start … stop``."""
@@ -143,9 +147,8 @@ class GraphReader:
         (first, last), pieces = next(
             (span, p) for span, p in self.pieces.items() if span[0] <= start < span[1]
         )
-        given = {key: DataNode(key, value) for key, value in inputs.items()}
         keys = [key for key, _, _ in pieces]
-        chunks = dask.get({**self.graph, **given}, keys)
+        chunks = self._computed(keys, self._keys_after(first), inputs)
         images = slice(start - first, stop - first)
         if len(pieces) == 1 and last - first == chunks[0].shape[0]:
             return np.asarray(chunks[0])[(images, *pieces[0][1])]
@@ -153,6 +156,47 @@ class GraphReader:
         for chunk, (_, part, place) in zip(chunks, pieces, strict=True):
             block[(slice(None), *place)] = chunk[(images, *part)]
         return block
+
+    def _keys_after(self, first: int) -> list[Hashable]:
+        """Return the chunks of the range that follows the one that begins with image `first`."""
+        later = [span for span in self.pieces if span[0] > first]
+        return [key for key, _, _ in self.pieces[min(later)]] if later else []
+
+    def _computed(
+        self, keys: list[Hashable], following: list[Hashable], inputs: Mapping[Hashable, Any]
+    ) -> list[Any]:
+        """Compute chunks, and keep what the following ones need too."""
+        values = {**inputs, **self.kept}
+        known = {**self.graph, **{key: DataNode(key, value) for key, value in values.items()}}
+        constant = {key for key, node in known.items() if isinstance(node, DataNode)}
+        common = _common_inputs(known, keys, following) - (constant - self.kept.keys())
+        extra = sorted(common - self.kept.keys(), key=str)
+        made = dask.get(known, [*keys, *extra])
+        found = {**self.kept, **dict(zip(extra, made[len(keys) :], strict=True))}
+        self.kept.clear()
+        self.kept.update((key, found[key]) for key in common)
+        return list(made[: len(keys)])
+
+
+def _common_inputs(
+    graph: Graph, keys: Iterable[Hashable], others: Iterable[Hashable]
+) -> set[Hashable]:
+    """Return what both some tasks and others need and only one of them needs the results of."""
+    ours, theirs = _needed(graph, keys), _needed(graph, others)
+    both = ours & theirs
+    outer = (ours | theirs) - both
+    return {key for task in outer for key in graph[task].dependencies} & both
+
+
+def _needed(graph: Graph, keys: Iterable[Hashable]) -> set[Hashable]:
+    found: set[Hashable] = set()
+    todo = list(keys)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found.add(key)
+            todo.extend(graph[key].dependencies)
+    return found
 
 
 @dataclass
@@ -167,18 +211,23 @@ class Source:
         The stored array behind it, when it is nothing more.
     axis : int
         Dimension of the images in `stored`.
+    tiles : sequence of tile, optional
+        Pixels that are read together, where that is known: what only such pixels of the same
+        images need is computed with them, and never kept for other tasks.
     """
 
     array: da.Array
     stored: Any = None
     axis: int = 0
+    tiles: Sequence[Tile] = ()
     _graph: Graph = field(default_factory=dict, repr=False)
     _shared: set[Hashable] = field(default_factory=set, repr=False)
 
     @classmethod
-    def of(cls, array: da.Array, axis: int) -> Source:
+    def of(cls, array: da.Array, axis: int, tiles: Sequence[Tile] = ()) -> Source:
         """Return the source for a Dask array whose images lie along `axis`."""
-        return cls(da.moveaxis(array, axis, 0) if axis else array, stored_array(array), axis)
+        images_first = da.moveaxis(array, axis, 0) if axis else array
+        return cls(images_first, stored_array(array), axis, tiles)
 
     @property
     def graph(self) -> Graph:
@@ -186,8 +235,16 @@ class Source:
         if not self._graph and self.stored is None:
             (flat,) = dask.optimize(self.array)
             self._graph = convert_legacy_graph(dict(flat.__dask_graph__()))
-            self._shared = _shared_tasks(self._graph, _flat_keys(self.array))
+            self._shared = _shared_tasks(self._graph, self._read_together())
         return self._graph
+
+    def _read_together(self) -> list[list[Hashable]]:
+        """Return the chunks that one call of `read` computes, for every such call."""
+        if not self.tiles:
+            return [[key] for key in _flat_keys(self.array)]
+        every = (0, self.array.shape[0])
+        calls = [pieces for t in self.tiles for pieces in _pieces(self.array, t, every).values()]
+        return [[key for key, _, _ in pieces] for pieces in calls]
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -261,23 +318,23 @@ def _overlaps(chunks: Sequence[int], wanted: slice) -> list[tuple[int, slice, sl
     return found
 
 
-def _shared_tasks(graph: Graph, outputs: list[Hashable]) -> set[Hashable]:
-    """Return what more than one chunk needs and no task should compute again.
+def _shared_tasks(graph: Graph, groups: list[list[Hashable]]) -> set[Hashable]:
+    """Return what more than one group of chunks needs and no task should compute again.
 
     Reads (tasks that depend on nothing but constants) are repeated rather than kept: keeping them
     would hold the images in memory. Large constants are kept.
     """
-    owner: dict[Hashable, Hashable] = {}
+    owner: dict[Hashable, int] = {}
     shared: set[Hashable] = set()
-    for output in outputs:
-        todo = list(graph[output].dependencies)
+    for number, group in enumerate(groups):
+        todo = [key for output in group for key in graph[output].dependencies]
         seen: set[Hashable] = set()
         while todo:
             key = todo.pop()
             if key in seen:
                 continue
             seen.add(key)
-            if owner.setdefault(key, output) != output:
+            if owner.setdefault(key, number) != number:
                 shared.add(key)
             todo.extend(graph[key].dependencies)
     return {key for key in shared if not _is_cheap(graph, key)}

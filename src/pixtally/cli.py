@@ -17,6 +17,8 @@ from pixtally.cli_common import in_cluster as _cluster
 from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
 from pixtally.image_commands import COMMANDS
+from pixtally.report_cli import COMMANDS as REPORT_COMMANDS
+from pixtally.view_cli import COMMANDS as VIEW_COMMANDS
 
 OVERVIEW = """\
 What every pixel does over a huge collection of images.
@@ -132,11 +134,10 @@ def plan(spec: str, as_json: bool, changes: tuple[str, ...], cluster: str | None
     """
     from pixtally.cluster import planned_resources
     from pixtally.pipeline import Pipeline, plan_json
-    from pixtally.plan import plan_text
 
     resources = planned_resources(cluster)
     made = Pipeline.from_yaml(spec, read_changes(changes)).plan(resources)
-    click.echo(plan_json(made) if as_json else plan_text(made, resources))
+    click.echo(plan_json(made) if as_json else made.text(resources))
 
 
 @main.command()
@@ -308,8 +309,20 @@ def _attach(command: click.Command) -> None:
 
 for _command in COMMANDS:
     _attach(_command)
-for _command in (*EQUALIZE_COMMANDS, *CLUSTER_COMMANDS):
+GROUPS = (EQUALIZE_COMMANDS, CLUSTER_COMMANDS, REPORT_COMMANDS, VIEW_COMMANDS)
+for _command in (command for group in GROUPS for command in group):
     main.add_command(_command)
+
+
+def _mark_kept_lines(group: click.Group) -> None:
+    """Put click's mark for lines to be kept, a character, where raw docstrings write it out."""
+    for command in group.commands.values():
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
+        if isinstance(command, click.Group):
+            _mark_kept_lines(command)
+
+
+_mark_kept_lines(main)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ PATHS = {
     for group, names in {
         "source": ("images", "zarr", "store"),
         "mask": ("images", "zarr", "store"),
-        "output": ("store", "statistics", "png"),
+        "output": ("store", "statistics", "png", "report"),
     }.items()
     for name in names
 }

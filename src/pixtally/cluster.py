@@ -14,12 +14,12 @@ from typing import Any
 
 import dask
 
+from pixtally.available import live_resources
 from pixtally.cluster_file import CLASSES, ClusterBlock, nearest, read_cluster
 from pixtally.cluster_plan import promised
 from pixtally.errors import PixtallyError
 from pixtally.node import SINGLE_THREADED
 from pixtally.plan import Resources
-from pixtally.write import live_resources
 
 log = logging.getLogger("pixtally")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ class Collection:
     frame: Frame
     layout: Layout
     skip: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the samples."""
+        return math.prod(self.layout.shape) * np.dtype(self.frame.dtype).itemsize
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the store: a rerun must agree in all of it."""

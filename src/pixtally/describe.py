@@ -99,7 +99,7 @@ def _images(path: Path) -> dict[str, Any]:
         "dtype": str(images.dtype),
         "chunks": _plain(encoding.get("chunks")),
         "shards": _plain(encoding.get("shards")),
-        "left_out": _left_out(path),
+        "left_out": left_out(path),
         "bytes": _bytes(path),
         "raw_bytes": int(images.nbytes),
     }
@@ -109,7 +109,8 @@ def _plain(sizes: Any) -> list[int] | None:
     return None if sizes is None else [int(n) for n in sizes]
 
 
-def _left_out(path: Path) -> list[Any]:
+def left_out(path: Path) -> list[Any]:
+    """Return the images that a collection was ingested without: ``image`` and ``reason``."""
     try:
         attributes = json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Pictures: statistic images as PNG files, the histogram of a pixel as a plot."""
+"""Pictures: statistic images as PNG files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from pixtally.errors import PixtallyError
-from pixtally.schema import BIN, COUNTS, axis_of
 
 
 def as_bytes(image: NDArray[Any], low: float | None = None, high: float | None = None) -> Any:
@@ -77,50 +76,6 @@ def save_png(image: xr.DataArray, path: str | PathLike[str], span: Any = None) -
         )
     iio.imwrite(path, scaled)
     return Path(path)
-
-
-def select_pixel(hist: xr.Dataset, pixel: dict[str, Any]) -> xr.Dataset:
-    """Return the histogram of one pixel, by nearest coordinate where there is one, else position.
-
-    Raises
-    ------
-    PixtallyError
-        When a dimension is missing, unknown, or out of range.
-    """
-    dims = [str(d) for d in hist[COUNTS].dims if d != BIN]
-    given = {**{d: 0 for d in dims if hist.sizes[d] == 1}, **pixel}
-    if set(given) != set(dims):
-        raise PixtallyError(
-            f"a pixel needs {', '.join(f'{d}=' for d in dims)}; got "
-            f"{', '.join(f'{d}=' for d in pixel) or 'nothing'}"
-        )
-    for d, place in given.items():
-        if d in hist.indexes:
-            hist = hist.sel({d: place}, method="nearest" if hist[d].dtype.kind in "iuf" else None)
-        elif not 0 <= place < hist.sizes[d]:
-            raise PixtallyError(f"{d}={place} is outside the image; it has 0…{hist.sizes[d] - 1}")
-        else:
-            hist = hist.isel({d: place})
-    return hist
-
-
-def plot_pixel(hist: xr.Dataset, pixel: dict[str, Any], ax: Any = None) -> Any:
-    """Draw the histogram of one pixel; see `TallyAccessor.plot`."""
-    import matplotlib.pyplot as plt
-
-    one = select_pixel(hist, pixel)
-    edges = axis_of(hist).edges
-    ax = ax or plt.subplots(figsize=(7, 3.2), layout="constrained")[1]
-    ax.stairs(one[COUNTS].values, edges, fill=True)
-    where = ", ".join(f"{d}={v}" for d, v in pixel.items())
-    ax.set(title=f"pixel {where}", xlabel="value", ylabel=hist[COUNTS].attrs.get("long_name", ""))
-    filled = np.flatnonzero(one[COUNTS].values)
-    if filled.size:
-        margin = max(1, (filled[-1] - filled[0]) // 10)
-        ax.set_xlim(
-            edges[max(0, filled[0] - margin)], edges[min(len(edges) - 1, filled[-1] + 1 + margin)]
-        )
-    return ax
 
 
 def save_pictures(statistics: xr.Dataset, folder: Path) -> None:

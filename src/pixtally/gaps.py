@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pixtally.image_store import IMAGES, create_images, shard_file
 from pixtally.jobs import JobFolder, run_units
 from pixtally.layout import Layout
+from pixtally.records import Checksum, checksum
+from pixtally.unit_writer import UnitWriter
 from pixtally.zarr_io import open_array
 
 SIDE = "moved"
@@ -35,25 +37,45 @@ def close_gaps(
         moved = layout.with_images(len(kept))
         create_images(side, moved, np.dtype(dtype), note)
         units = [(shard, kept[slice(*moved.rows(shard))]) for shard in range(moved.n_shards)]
-        for _ in run_units(move_shard, units, path=str(job.path.absolute()), layout=moved):
-            pass
-        job.record(RECORD, {"images": len(kept)})
+        files: dict[str, Checksum | None] = {}
+        for _, written in run_units(move_shard, units, writer=job.writer, layout=moved):
+            files |= written
+        job.record(RECORD, {"images": len(kept), "files": dict(sorted(files.items()))})
     if (side / IMAGES).exists():
-        shutil.rmtree(job.path / IMAGES, ignore_errors=True)
-        os.replace(side / IMAGES, job.path / IMAGES)
+        _only_moved(job)
+        _swap(side / IMAGES, job.path / IMAGES, side / "before")
     shutil.rmtree(side, ignore_errors=True)
 
 
-def move_shard(unit: tuple[int, NDArray[Any]], *, path: str, layout: Layout) -> None:
+def _swap(new: Path, place: Path, aside: Path) -> None:
+    """Put a folder in the place of another; killed between, the place is empty, never half."""
+    if place.exists():
+        os.replace(place, aside)
+    os.replace(new, place)
+
+
+def _only_moved(job: JobFolder) -> None:
+    """Take the files of before from the records; what is there now is on record as moved."""
+    for unit, record in job.records().items():
+        if unit != RECORD and "files" in record:
+            job.record(unit, {key: value for key, value in record.items() if key != "files"})
+
+
+def move_shard(
+    unit: tuple[int, NDArray[Any]], *, writer: UnitWriter, layout: Layout
+) -> dict[str, Checksum | None]:
     """Write one shard of the closed-up array from the rows of the old one that it holds."""
     shard, rows = unit
+    path = writer.store
     first, end = layout.rows(shard)
     full = end - first == layout.shards[0]
     if full and rows[0] == first and rows[-1] == end - 1:
-        _link(shard_file(path, layout, shard), shard_file(Path(path, SIDE), layout, shard))
-        return
-    moved = open_array(Path(path, SIDE), IMAGES, "r+")
-    moved[first:end] = _gather(open_array(path, IMAGES), rows)
+        new = shard_file(Path(path, SIDE), layout, shard)
+        _link(shard_file(path, layout, shard), new)
+        return {os.path.relpath(new, Path(path, SIDE)): checksum(new)}
+    beside = UnitWriter(str(Path(path, SIDE)), writer.private)
+    region = (slice(first, end), *map(slice, layout.shape[1:]))
+    return beside.shard(IMAGES, region, _gather(open_array(path, IMAGES), rows))
 
 
 def _gather(array: Any, rows: NDArray[Any]) -> NDArray[Any]:

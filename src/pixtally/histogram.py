@@ -114,7 +114,10 @@ class Tally:
             self.axis, self.plan.shape[0], self.weighted, history or self.history()
         )
         variable = xr.Variable((*self.pixel_dims, schema.BIN), tallies)
-        return schema.label(variable, self.axis, self.coords(), self.image_ids, attrs)
+        made = schema.label(variable, self.axis, self.coords(), self.image_ids, attrs)
+        if "units" in self.images.attrs:
+            made[schema.BIN].attrs["units"] = self.images.attrs["units"]
+        return made
 
     def history(self) -> str:
         """Return the line of the attribute ``history``: when, by what, from what."""

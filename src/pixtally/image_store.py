@@ -10,6 +10,7 @@ import numpy as np
 import zarr
 
 from pixtally.layout import Layout
+from pixtally.records import read_object
 from pixtally.zarr_io import consolidate, create_array
 
 IMAGES = "images"
@@ -30,6 +31,12 @@ def create_images(group: str | Path, layout: Layout, dtype: np.dtype[Any], note:
         dims=("image", *frame),
         attrs={"long_name": note, "coordinates": "image_id"},
     )
+
+
+def stored_shape(group: str | Path) -> tuple[int, ...] | None:
+    """Return the shape of the array of images; None where there is none."""
+    found = read_object(Path(group, IMAGES, "zarr.json")) or {}
+    return tuple(found.get("shape", ())) or None
 
 
 def shard_file(group: str | Path, layout: Layout, shard: int) -> Path:

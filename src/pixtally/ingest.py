@@ -22,7 +22,7 @@ from pixtally.collection import FORMAT, Collection, look_over
 from pixtally.errors import PixtallyError
 from pixtally.gaps import RECORD as MOVED
 from pixtally.gaps import close_gaps
-from pixtally.image_store import IMAGES, create_images, describe
+from pixtally.image_store import create_images, describe, stored_shape
 from pixtally.jobs import RECORDS, JobFolder, read_records, run_units
 from pixtally.layout import Layout
 from pixtally.progress import Advance, stage
@@ -170,7 +170,7 @@ def ingest_images(
     collection = look_over(
         names, gray=gray, on_error=on_error, chunks=chunks, order=order, without=dest
     )
-    folder = JobFolder(dest, collection.settings(), restart=restart)
+    folder = JobFolder(dest, collection.settings(), restart=restart, size=collection.nbytes)
     work = _Work(folder, collection)
     if folder.complete:
         return work.finished()
@@ -215,7 +215,7 @@ class _Work:
         records = read_records(self.folder.dest)
         parts = [*self.shards, *(part for stream in self.streams for part in stream)]
         for part in parts:
-            if part.name in records and records[part.name]["state"] != part.state:
+            if part.name in records and records[part.name].get("state") != part.state:
                 raise PixtallyError(
                     f"{self.folder.dest} is complete, but {_span(part)} changed since; "
                     "pass restart=True (--restart) to read all again, or name another destination"
@@ -226,7 +226,9 @@ class _Work:
         """Do what is left, describe the store, give it its name."""
         path = self.folder.path
         if MOVED not in self.folder.done():
-            if not (path / IMAGES / "zarr.json").exists():
+            if stored_shape(path) != self.layout.shape:
+                # New, or closed up by an earlier run and damaged since: all rows are read again.
+                self.folder.forget(self.folder.done())
                 create_images(path, self.layout, np.dtype(self.frame.dtype), self.note)
             self._fill(progress)
         records = self.folder.records()
@@ -243,7 +245,7 @@ class _Work:
         return made
 
     def _fill(self, progress: bool | None) -> None:
-        job = Job(str(self.folder.path.absolute()), self.layout, self.frame, self.skip)
+        job = Job(self.folder.writer, self.layout, self.frame, self.skip)
         total = len(self.shards) + sum(len(stream) for stream in self.streams)
         with stage("reading images", progress) as advance, self._watched(advance, total):
             shards = self._shards_to_fill()
@@ -280,9 +282,9 @@ class _Work:
     def _is_done(self, records: dict[str, Any], part: Part) -> bool:
         """Tell whether a part has its record, of the files as they are now."""
         record = records.get(part.name)
-        if record is None or record["state"] != part.state:
+        if record is None or record.get("state") != part.state:
             return False
-        return self.skip or not record["left_out"]
+        return self.skip or not record.get("left_out")
 
     @contextmanager
     def _watched(self, advance: Advance, total: int) -> Iterator[None]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -19,13 +19,16 @@ import yaml
 
 from pixtally import display
 from pixtally.demo import write_demo
-from pixtally.errors import PixtallyError
-from pixtally.histogram import Tally, prepare
+from pixtally.histogram import prepare
+from pixtally.image_plan import ImagesPlan
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.journal import Journal, note_stage
 from pixtally.node import versions
 from pixtally.plan import Plan, Resources
 from pixtally.progress import stage
+from pixtally.provenance import write_pipeline
+from pixtally.report import report as write_report
+from pixtally.run_report import Report
 from pixtally.spec import Mask, Source, Spec, Where, make_spec, read_spec
 from pixtally.status import journal_path
 from pixtally.step_rehearsal import steps_rehearsed
@@ -33,40 +36,13 @@ from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
 from pixtally.unread import Unread
 from pixtally.write import write_histogram
-from pixtally.write_images import write_images
+from pixtally.write_images import plan_writing, write_images
 from pixtally.zarr_io import write_small
 
 log = logging.getLogger("pixtally")
 
 SHOWN_IMAGES = 12
 """Resulting images that a pipeline without statistics writes as PNG."""
-
-
-@dataclass
-class Report:
-    """What a run made.
-
-    Attributes
-    ----------
-    made : dict
-        Paths by what they hold.
-    n_images : int
-        Images counted.
-    left_out : list of dict
-        ``image`` and ``reason`` of those that were not.
-    seconds : dict
-        Time of each stage.
-    """
-
-    made: dict[str, str] = field(default_factory=dict)
-    n_images: int = 0
-    left_out: list[dict[str, str]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every image is in the result, 3 when some were left out."""
-        return 3 if self.left_out else 0
 
 
 class Pipeline:
@@ -129,8 +105,10 @@ class Pipeline:
         """The step that counts, if there is one."""
         return next((s for s in self.spec.steps if isinstance(s, PixelHistogram)), None)
 
-    def plan(self, resources: Resources | None = None) -> Plan:
-        """Return what counting will do and need, without reading or writing anything.
+    def plan(self, resources: Resources | None = None) -> Plan | ImagesPlan:
+        """Return what the job will do and need, without reading or writing anything.
+
+        That is counting, or in a pipeline without ``pixel_histogram`` writing the images.
 
         Parameters
         ----------
@@ -142,24 +120,15 @@ class Pipeline:
         PixtallyError
             When it does not fit, with both numbers and the way out.
         """
-        return self._tally(resources).plan
-
-    def _tally(self, resources: Resources | None) -> Tally:
-        counting = self.counting
-        if counting is None:
-            raise PixtallyError("the pipeline has no pixel_histogram; there is nothing to plan")
         mask = _as_mask(self.spec.mask, self._foreseen) if self.spec.mask else None
         images, mask = self._transformed(self._foreseen(self.spec.source), mask)
-        arguments = counting.model_dump()
+        if self.counting is None:
+            return plan_writing(images, resources)[0]
+        arguments = self.counting.model_dump()
         if arguments["range"] is None and np.ndim(arguments["bins"] or 0) == 0:
             # Finding the range reads the images; the plan is the same for any.
             arguments["range"] = None if images.dtype.itemsize == 1 else (0.0, 1.0)
-        return prepare(
-            images,
-            **arguments,
-            mask=mask,
-            resources=resources,
-        )
+        return prepare(images, **arguments, mask=mask, resources=resources).plan
 
     def _foreseen(self, where: Where) -> xr.DataArray:
         """Return the images, or a stand-in where they are not ingested yet."""
@@ -234,6 +203,7 @@ class Pipeline:
 
     def _run(self, restart: bool, progress: bool | None) -> Report:
         report = Report()
+        again = self.output.exists() and not restart
         images = self._read(self.spec.source, report, restart, progress)
         mask = None
         if self.spec.mask:
@@ -244,6 +214,9 @@ class Pipeline:
             _warn_of_unfilled(images)
             self._make(images, mask, report, restart, progress)
         self._write_resolved(report)
+        if self.counting is not None:
+            self._record(report, again)
+            self._report(report, progress)
         return report
 
     def _make(
@@ -360,11 +333,37 @@ class Pipeline:
             display.save_png(image, folder / f"image-{number:04d}.png", span)
         report.made["pictures"] = str(folder)
 
-    def _write_resolved(self, report: Report) -> None:
-        """Write the specification as it was understood, and the versions, beside the output."""
+    def _resolved(self) -> dict[str, Any]:
         content = self.spec.model_dump(mode="json", exclude={"steps"})
         content["steps"] = [{s.name: s.model_dump(mode="json")} for s in self.spec.steps]
-        content["versions"] = versions()
+        return content | {"versions": versions()}
+
+    def _record(self, report: Report, again: bool) -> None:
+        """Write into the store what a report on it tells: the specification, times, images."""
+        where = self.spec.source
+        images = self.path(where.zarr) if where.zarr else self._ingested_store(where)
+        write_pipeline(
+            self.output,
+            keep_times=again,
+            spec=self._resolved(),
+            seconds={name: round(spent, 4) for name, spent in report.seconds.items()},
+            images=os.path.relpath(images, self.output.absolute().parent),
+            left_out=report.left_out,
+        )
+
+    def _report(self, report: Report, progress: bool | None) -> None:
+        """Write the HTML report, where the pipeline asks for one."""
+        if self.spec.output.report is None:
+            return
+        path = self.path(self.spec.output.report)
+        fitted = any(step.name == "pixel_mixture" for step in self.spec.steps)
+        with stage("report", progress):
+            write_report(self.output, path, mixture=report.made["statistics"] if fitted else None)
+        report.made["report"] = str(path)
+
+    def _write_resolved(self, report: Report) -> None:
+        """Write the specification as it was understood, and the versions, beside the output."""
+        content = self._resolved()
         path = self._beside("-resolved.yaml")
         path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
         report.made["resolved pipeline"] = str(path)
@@ -389,6 +388,6 @@ def _warn_of_unfilled(images: xr.DataArray) -> None:
     log.warning("%d images keep invalid pixels after fill: %s%s", len(places), named, more)
 
 
-def plan_json(plan: Plan) -> str:
+def plan_json(plan: Plan | ImagesPlan) -> str:
     """Return a plan as JSON text."""
     return json.dumps(plan.to_dict(), indent=2)

@@ -10,7 +10,7 @@ from itertools import product
 from typing import Any
 
 from pixtally.errors import PixtallyError
-from pixtally.sizes import MiB, size_text
+from pixtally.sizes import MiB, shape_text, size_text
 
 PROCESS_BYTES = 350 * MiB
 """A worker with the libraries loaded and the kernels compiled, before any image is read."""
@@ -167,6 +167,22 @@ class Plan:
         }
         return plain
 
+    def text(self, resources: Resources) -> str:
+        """Return the plan as people read it."""
+        images, *pixels = self.shape
+        lines = {
+            "images": f"{images} of {shape_text(tuple(pixels))}",
+            "tiles": f"{self.tiles} of {shape_text(self.tile)} pixels",
+            "segments": f"{self.segments} of the image axis",
+            "tasks": f"{self.tasks} on {resources.workers} workers × {resources.threads} threads",
+            "reads": size_text(self.bytes_read),
+            "moves": size_text(self.bytes_moved),
+            "writes": f"{size_text(self.bytes_written)} (before compression)",
+            "peak memory": f"{size_text(self.peak_worker_bytes)} a worker of "
+            f"{size_text(resources.memory)}",
+        }
+        return rows_text(lines, self.memory_terms)
+
 
 def grid(shape: tuple[int, ...], tile: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Yield the slices of every tile of `shape`, the last dimension fastest."""
@@ -175,6 +191,12 @@ def grid(shape: tuple[int, ...], tile: tuple[int, ...]) -> Iterator[tuple[slice,
         yield tuple(
             slice(a, min(a + step, size)) for a, step, size in zip(corner, tile, shape, strict=True)
         )
+
+
+def rows_text(lines: dict[str, str], terms: dict[str, int]) -> str:
+    """Return a plan's lines, and its terms of memory below them, in columns."""
+    rows = [f"{name:<12} {text}" for name, text in lines.items()]
+    return "\n".join(rows + [f"  {name:<20} {size_text(n)}" for name, n in terms.items() if n])
 
 
 def plan_histogram(work: Work, resources: Resources) -> Plan:
@@ -390,26 +412,3 @@ def _refusal(work: Work, terms: dict[str, int], resources: Resources) -> str:
         f"of {chunk}); use fewer threads a worker, more memory a worker, fewer bins, or smaller "
         "chunks (pixtally ingest)"
     )
-
-
-def plan_text(plan: Plan, resources: Resources) -> str:
-    """Return a plan as people read it."""
-    images, *pixels = plan.shape
-    lines = {
-        "images": f"{images} of {_times(tuple(pixels))}",
-        "tiles": f"{plan.tiles} of {_times(plan.tile)} pixels",
-        "segments": f"{plan.segments} of the image axis",
-        "tasks": f"{plan.tasks} on {resources.workers} workers × {resources.threads} threads",
-        "reads": size_text(plan.bytes_read),
-        "moves": size_text(plan.bytes_moved),
-        "writes": f"{size_text(plan.bytes_written)} (before compression)",
-        "peak memory": f"{size_text(plan.peak_worker_bytes)} a worker of "
-        f"{size_text(resources.memory)}",
-    }
-    rows = [f"{name:<12} {text}" for name, text in lines.items()]
-    rows += [f"  {name:<20} {size_text(size)}" for name, size in plan.memory_terms.items() if size]
-    return "\n".join(rows)
-
-
-def _times(sizes: tuple[int, ...]) -> str:
-    return "×".join(map(str, sizes))

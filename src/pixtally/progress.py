@@ -1,17 +1,103 @@
-"""Progress on the terminal: one rich bar a stage on stderr, silent where there is no terminal."""
+"""Progress on the terminal: one line a stage on stderr, silent where there is no terminal."""
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pixtally.sizes import size_text
+
+log = logging.getLogger("pixtally")
 
 Advance = Callable[[int, int], None]
 """Called with (units done, units in all) as a stage goes on."""
 
+NOTICEABLE = 0.5
+"""Seconds from which on a stage that is usually instant is worth a word."""
+
+
+@dataclass
+class Stage:
+    """A stage that is under way; called with (done, total) it moves its bar.
+
+    Attributes
+    ----------
+    label : str
+        What is being done.
+    images, size : float
+        Images and bytes that the units of this run go through, 0 where it is not known.
+    spent : dict
+        Seconds that the finished units took, by what they were spent on.
+    """
+
+    label: str
+    images: float = 0
+    size: float = 0
+    begin: float = field(default_factory=time.perf_counter)
+    done: int = 0
+    total: int = 0
+    spent: dict[str, float] = field(default_factory=dict)
+    show: Callable[[Stage], None] = lambda stage: None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take note of how far it is."""
+        self.done, self.total = done, total
+        self.show(self)
+
+    def add(self, spent: Mapping[str, float]) -> None:
+        """Add what a unit spent its time on."""
+        for name, seconds in spent.items():
+            self.spent[name] = self.spent.get(name, 0.0) + seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.begin
+
+    def rate_text(self) -> str:
+        """Return images and bytes a second, and what takes longest.
+
+        Examples
+        --------
+        >>> stage = Stage("counting", images=100, size=2**20, done=1, total=2)
+        >>> stage.add({"decoding": 3.0, "counting": 1.0})
+        >>> stage.rate_text().split("·")[-1]
+        ' mostly decoding (75 %)'
+        """
+        if not self.done or not self.total:
+            return ""
+        part = self.done / self.total / max(self.elapsed, 1e-9)
+        words = []
+        if self.images:
+            words.append(f"{_rate(self.images * part)} images/s")
+        if self.size:
+            words.append(f"{size_text(self.size * part)}/s")
+        if self.spent:
+            name, longest = max(self.spent.items(), key=lambda pair: pair[1])
+            share = longest / (sum(self.spent.values()) or 1.0)
+            words.append(f"mostly {name} ({share:.0%})".replace("%", " %"))
+        return " · ".join(words)
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+class Interrupted:
+    """What was going on when the user pressed Ctrl-C."""
+
+    stage: Stage | None = None
+
 
 @contextmanager
-def stage(label: str, show: bool | None = None) -> Iterator[Advance]:
+def stage(
+    label: str, show: bool | None = None, *, images: float = 0, size: float = 0
+) -> Iterator[Stage]:
     """Show one stage of a job while it runs.
 
     Parameters
@@ -20,19 +106,43 @@ def stage(label: str, show: bool | None = None) -> Iterator[Advance]:
         What is being done, in two or three words.
     show : bool, optional
         Draw a bar; by default only where stderr is a terminal.
+    images, size : float
+        Images and bytes that the stage goes through, for the rates.
 
     Yields
     ------
-    Advance
+    Stage
         Call it with (done, total).
     """
-    if show is None:
-        show = sys.stderr.isatty()
-    if not show:
-        yield lambda done, total: None
-        return
+    made = Stage(label, images, size)
+    try:
+        if sys.stderr.isatty() if show is None else show:
+            with _bar(made):
+                yield made
+        else:
+            yield made
+    except KeyboardInterrupt:
+        Interrupted.stage = made
+        raise
+    log.info("%s: %.1f s%s", label, made.elapsed, f", {t}" if (t := made.rate_text()) else "")
+
+
+@contextmanager
+def compiling(show: bool | None = None) -> Iterator[None]:
+    """Say that kernels are being compiled, and afterwards how long that took, if it did."""
+    begin = time.perf_counter()
+    with stage("compiling kernels, once", show):
+        yield
+    spent = time.perf_counter() - begin
+    if spent >= NOTICEABLE and (sys.stderr.isatty() if show is None else show):
+        sys.stderr.write(f"compiled kernels, once: {spent:.1f} s\n")
+
+
+@contextmanager
+def _bar(made: Stage) -> Iterator[None]:
+    """Draw the bar of a stage until it ends."""
     from rich.console import Console
-    from rich.progress import (
+    from rich.progress import (  # fmt: skip
         BarColumn,
         MofNCompleteColumn,
         Progress,
@@ -41,14 +151,22 @@ def stage(label: str, show: bool | None = None) -> Iterator[Advance]:
         TimeRemainingColumn,
     )
 
-    columns = (
-        TextColumn("{task.description:<22}"),
-        BarColumn(),
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task(label, total=None)
-        yield lambda done, total: bars.update(bar, completed=done, total=total)
+    with Progress(
+        *columns, console=Console(stderr=True), transient=made.label.startswith("compil")
+    ) as bars:
+        bar = bars.add_task(made.label, total=None, rate="")
+
+        def show(now: Stage) -> None:
+            bars.update(bar, completed=now.done, total=now.total, rate=now.rate_text())
+
+        made.show = show
+        yield

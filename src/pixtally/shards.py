@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixtally.errors import PixtallyError
-from pixtally.image_store import IMAGES, shard_file
-from pixtally.jobs import write_record
+from pixtally.image_store import IMAGES
 from pixtally.kernels.luma import luma
 from pixtally.layout import Layout, Piece, pieces_of
 from pixtally.readers import Image, UnreadableError, read_images
+from pixtally.records import Checksum
 from pixtally.sources import Source
-from pixtally.zarr_io import open_array
+from pixtally.unit_writer import UnitWriter
 
 PARTS = "parts"
 FIX = "put it right, or leave it out with --on-error skip (on_error='skip')"
@@ -51,7 +51,7 @@ class Frame:
 class Job:
     """What the units of one ingest have in common."""
 
-    path: str
+    writer: UnitWriter
     layout: Layout
     frame: Frame
     skip: bool
@@ -148,7 +148,7 @@ def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
     PixtallyError
         At the first bad image, unless the job skips them.
     """
-    array = open_array(job.path, IMAGES, "r+")
+    job.writer.check()
     images = _stream(parts)
     with ThreadPoolExecutor(max_workers=1) as writer:
         writing: Future[None] | None = None
@@ -156,17 +156,17 @@ def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
             block, left_out = _decode(part, images, job)
             if writing is not None:
                 writing.result()
-            writing = writer.submit(_store, array, part, block, left_out, job)
+            writing = writer.submit(_store, part, block, left_out, job)
         if writing is not None:
             writing.result()
     return [part.name for part in parts]
 
 
-def _store(
-    array: Any, part: Part, block: NDArray[Any], left_out: list[list[Any]], job: Job
-) -> None:
-    _write(array, part, block, job)
-    write_record(Path(job.path), part.name, {"state": part.state, "left_out": left_out})
+def _store(part: Part, block: NDArray[Any], left_out: list[list[Any]], job: Job) -> None:
+    files = _write(part, block, job)
+    record = {"state": part.state, "left_out": left_out}
+    # A share goes when its shard is written: it is not kept on record.
+    job.writer.record(part.name, {**record, "files": files} if part.whole else record)
     _drop_shares(part, job)
 
 
@@ -188,7 +188,9 @@ def _decode(
     for source, piece, shared in part.pieces:
         rows = slice(piece.row - first, piece.end - first)
         if shared:
-            block[rows] = np.load(_share_path(job.path, piece), mmap_mode="r", allow_pickle=False)
+            block[rows] = np.load(
+                _share_path(job.writer.store, piece), mmap_mode="r", allow_pickle=False
+            )
             continue
         feed = images or read_images(
             source.path, source.inner, piece.start, piece.stop, source.sequential
@@ -262,16 +264,11 @@ def describe_frame(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"{shape[-2]}×{shape[-1]} {dtype}{channels}"
 
 
-def _write(array: Any, part: Part, block: NDArray[Any], job: Job) -> None:
+def _write(part: Part, block: NDArray[Any], job: Job) -> dict[str, Checksum | None]:
     if part.whole:
-        # What a killed run left half written must not be merged with.
-        shard_file(job.path, job.layout, part.shard).unlink(missing_ok=True)
-        first, end = part.rows
-        array[first:end] = block
-        return
-    path = share_path(job.path, part)
-    path.parent.mkdir(exist_ok=True)
-    np.save(path, block, allow_pickle=False)
+        return job.writer.shard(IMAGES, (slice(*part.rows), *map(slice, block.shape[1:])), block)
+    name = share_path("", part)
+    return job.writer.plain(str(name), block)
 
 
 def share_path(path: str | Path, part: Part) -> Path:
@@ -286,4 +283,4 @@ def _share_path(path: str | Path, piece: Piece) -> Path:
 def _drop_shares(part: Part, job: Job) -> None:
     for _, piece, shared in part.pieces:
         if shared:
-            _share_path(job.path, piece).unlink(missing_ok=True)
+            _share_path(job.writer.store, piece).unlink(missing_ok=True)

@@ -13,3 +13,8 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def shape_text(sizes: tuple[int, ...]) -> str:
+    """Return a shape as people write it: 3×4."""
+    return "×".join(map(str, sizes))

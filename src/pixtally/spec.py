@@ -98,6 +98,7 @@ class Output(Strict):
         None, description="Zarr store of statistic images; by default <store>-statistics.zarr."
     )
     png: str | None = Field(None, description="Folder for statistic images as PNG.")
+    report: str | None = Field(None, description="HTML report on the histogram to write.")
 
 
 class Spec(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zlib
+import os
 from collections.abc import Hashable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from pixtally import schema
 from pixtally.axis import FLOWS, BinAxis
 from pixtally.histogram import Tally
-from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json, write_record
+from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json
 from pixtally.plan import Plan, grid
-from pixtally.progress import stage
+from pixtally.progress import compiling, stage
 from pixtally.rehearsal import rehearsed
+from pixtally.run_log import RunLog
 from pixtally.tiles import TileTask, count_tile, miniature
+from pixtally.unit_cost import UnitCost
+from pixtally.unit_writer import UnitWriter
 from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
 
 PARTS = f"{RECORDS}/parts"
@@ -36,8 +39,8 @@ class Place:
     ----------
     unit : str
         Name of the unit and of its record.
-    store : str
-        The job's folder.
+    writer : UnitWriter
+        Of the job.
     tile : tuple of slice
         Its pixels.
     shard : tuple of int
@@ -47,7 +50,7 @@ class Place:
     """
 
     unit: str
-    store: str
+    writer: UnitWriter
     tile: tuple[slice, ...]
     shard: tuple[int, ...]
     base: str | None = None
@@ -67,12 +70,21 @@ def run_job(
     else:
         _create(job.path, tally, base)
         write_json(settled, tally.plan.to_dict())
-    _count(job, tally, base_path, progress)
-    if tally.plan.segments > 1:
-        _sum(job, tally, base_path, progress)
+    with RunLog(job.path, **_facts(job.path, tally)) as run:
+        _count(job, tally, base_path, progress, run)
+        if tally.plan.segments > 1:
+            _sum(job, tally, base_path, progress, run)
+        run.write(complete=True)
     _remove_parts(job.path / PARTS)
     consolidate(job.path)
     job.finish()
+
+
+def _facts(folder: Path, tally: Tally) -> dict[str, Any]:
+    """Return what the record of a run says besides times."""
+    path = getattr(tally.source.stored, "path", None)
+    images = os.path.relpath(path, folder.absolute().parent) if path is not None else None
+    return {"images": images, "n_images": tally.plan.shape[0]}
 
 
 def _settled_plan(path: Path, plan: Plan) -> Plan:
@@ -115,36 +127,54 @@ def _create(path: Path, tally: Tally, base: xr.Dataset | None) -> None:
     write_coords(path, result.coords, result.attrs)
 
 
-def _count(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _count(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Count every tile and segment that has no record yet."""
     plan = tally.plan
     done = job.done()
     whole = plan.segments == 1
+    added = set() if whole else _added_tiles(plan, done)
     units: list[tuple[TileTask, Place]] = []
     needed: set[Hashable] = set()
     for number, tile in enumerate(plan.tile_slices()):
-        for segment in range(plan.segments):
+        for segment in range(plan.segments if number not in added else 0):
             unit = f"tile-{number}" if whole else f"tile-{number}-part-{segment}"
-            if unit in done:
+            part = job.path / _part_file(unit)
+            if unit in done and (whole or part.exists()):
                 continue
             task, inputs = tally.task(tile, segment)
-            units.append(
-                (task, Place(unit, str(job.path), tile, plan.shard, base if whole else None))
-            )
+            units.append((task, Place(unit, job.writer, tile, plan.shard, base if whole else None)))
             needed |= inputs
     values = shared_values(tally.input_graph(needed), needed)
     if not units:
         return
     function = _write_tile if whole else _write_part
+    rest = len(units) / max(plan.tiles * plan.segments, 1)
+    amounts = {"images": plan.shape[0] * rest, "size": plan.bytes_read * rest}
     with ExitStack() as held:
-        with stage("compiling (once)", progress):
+        with run.stage("compiling"), compiling(progress):
             held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
-        with stage("counting", progress) as advance:
-            for _ in run_units(function, units, advance=advance, inputs=values):
-                pass
+        with run.stage("counting"), stage("counting", progress, **amounts) as advance:
+            for _, cost in run_units(function, units, advance=advance, inputs=values):
+                run.add(cost)
+                advance.add(cost["seconds"])
 
 
-def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) -> None:
+def _added_tiles(plan: Plan, done: set[str]) -> set[int]:
+    """Return the tiles whose segments are all added: their parts are needed no more."""
+    found = set()
+    for number, tile in enumerate(plan.tile_slices()):
+        shape = tuple(s.stop - s.start for s in tile)
+        sums = range(sum(1 for _ in grid(shape, plan.shard)))
+        if all(f"sum-{number}-{k}" in done for k in sums):
+            found.add(number)
+    return found
+
+
+def _sum(
+    job: JobFolder, tally: Tally, base: str | None, progress: bool | None, run: RunLog
+) -> None:
     """Add the segments of every shard, from the parts that were written."""
     plan = tally.plan
     done = job.done()
@@ -158,11 +188,11 @@ def _sum(job: JobFolder, tally: Tally, base: str | None, progress: bool | None) 
         for k, inside in enumerate(grid(shape, plan.shard)):
             unit = f"sum-{number}-{k}"
             if unit not in done:
-                place = Place(unit, str(job.path), _within(tile, inside), plan.shard, base)
+                place = Place(unit, job.writer, _within(tile, inside), plan.shard, base)
                 units.append((place, inside, parts[number]))
-    with stage("adding segments", progress) as advance:
-        for _ in run_units(_write_sum, units, advance=advance, axis=tally.axis):
-            pass
+    with run.stage("adding segments"), stage("adding segments", progress) as advance:
+        for _, cost in run_units(_write_sum, units, advance=advance, axis=tally.axis):
+            run.add(cost)
 
 
 def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -171,29 +201,52 @@ def _within(tile: tuple[slice, ...], inside: tuple[slice, ...]) -> tuple[slice, 
     )
 
 
-def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _part_file(unit: str) -> str:
+    return f"{PARTS}/{unit}.npy"
+
+
+def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     task, place = unit
-    _store(place, count_tile(task, inputs), task.axis)
+    place.writer.check()
+    cost = UnitCost(place.writer.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        _store(place, counts, task.axis)
+    return cost.result()
 
 
-def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> None:
+def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     """Count one segment into a plain file, which the last stage adds up shard by shard."""
     task, place = unit
-    counts = count_tile(task, inputs)
-    folder = Path(place.store, PARTS)
-    folder.mkdir(exist_ok=True)
-    scratch = folder / f".{place.unit}.npy"
-    np.save(scratch, counts, allow_pickle=False)
-    scratch.replace(folder / f"{place.unit}.npy")
-    write_record(Path(place.store), place.unit, {})
+    place.writer.check()
+    cost = UnitCost(place.writer.store)
+    with cost.spent("counting"):
+        counts = count_tile(cost.reading(task), inputs)
+    with cost.spent("writing"):
+        files = place.writer.plain(_part_file(place.unit), counts)
+        place.writer.record(place.unit, {"files": files})
+    return cost.result()
 
 
-def _write_sum(unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis) -> None:
+def _write_sum(
+    unit: tuple[Place, tuple[slice, ...], list[str]], *, axis: BinAxis
+) -> dict[str, Any]:
+    """Add the parts of one shard, and write it."""
+    cost = UnitCost(unit[0].writer.store)
+    with cost.spent("adding segments"):
+        _add_parts(unit, axis)
+    return cost.result()
+
+
+def _add_parts(unit: tuple[Place, tuple[slice, ...], list[str]], axis: BinAxis) -> None:
     place, inside, parts = unit
-    dtype = open_array(place.store, schema.COUNTS).dtype
+    store = place.writer.store
+    place.writer.check()
+    dtype = open_array(store, schema.COUNTS).dtype
     total: NDArray[Any] | None = None
     for part in parts:
-        stored = np.load(Path(place.store, PARTS, f"{part}.npy"), mmap_mode="r", allow_pickle=False)
+        stored = np.load(Path(store, _part_file(part)), mmap_mode="r", allow_pickle=False)
         if total is None:
             total = stored[inside].astype(dtype)
         else:
@@ -209,35 +262,16 @@ def _store(place: Place, tallies: NDArray[Any], axis: BinAxis) -> None:
     for inside in grid(shape, place.shard):
         region = _within(place.tile, inside)
         for name, values in _split(tallies[inside], axis).items():
-            array = open_array(place.store, name, "r+")
             if place.base is not None:
-                values = open_array(place.base, name)[region].astype(array.dtype) + values
-            array[region] = values.astype(array.dtype, copy=False)
-            file = _shard_file(array, name, region)
-            files[file] = checksum(Path(place.store, file))
-    write_record(Path(place.store), place.unit, {"files": files})
+                dtype = open_array(place.writer.store, name).dtype
+                values = open_array(place.base, name)[region].astype(dtype) + values
+            files |= place.writer.shard(name, region, values)
+    place.writer.record(place.unit, {"files": files})
 
 
 def _split(tallies: NDArray[Any], axis: BinAxis) -> dict[str, NDArray[Any]]:
     flows = {name: tallies[..., axis.bins + k] for k, name in enumerate(FLOWS)}
     return {schema.COUNTS: tallies[..., : axis.bins], **flows}
-
-
-def _shard_file(array: Any, name: str, region: tuple[slice, ...]) -> str:
-    """Return the file of the shard that starts where `region` starts."""
-    shards = array.shards or array.chunks
-    starts = [s.start // n for s, n in zip(region, shards, strict=False)]
-    starts += [0] * (array.ndim - len(starts))
-    return "/".join([name, "c", *map(str, starts)])
-
-
-def checksum(path: Path) -> list[int] | None:
-    """Return [size, CRC-32] of a file; None where it is absent, which means all zeros."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    return [len(content), zlib.crc32(content)]
 
 
 def _remove_parts(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -10,15 +11,20 @@ import xarray as xr
 
 from pixtally import schema
 from pixtally.axis import FLOWS
-from pixtally.jobs import read_records, run_units
+from pixtally.jobs import RECORDS, read_records, run_units
 from pixtally.plan import grid
+from pixtally.records import GATHERED, Record, files_of, mark_damaged, problems
 from pixtally.store import open_histogram, open_images
-from pixtally.tally_job import checksum
 from pixtally.zarr_io import StoredArray, open_array
+
+MENDING = "run the command that made it again: it makes this part anew"
 
 
 def verify_store(path: Path) -> tuple[list[str], str]:
     """Check a collection of images or a histogram.
+
+    Damaged parts are marked in the store, where it can be written, so that the next run of the
+    command that made it makes them again.
 
     Parameters
     ----------
@@ -45,27 +51,29 @@ def verify_store(path: Path) -> tuple[list[str], str]:
 def _verify_histogram(path: Path) -> tuple[list[str], str]:
     hist = open_histogram(path)
     records = read_records(path)
-    files = {name: found for r in records.values() for name, found in r.get("files", {}).items()}
-    problems = [
-        problem for name, found in files.items() if (problem := _file_problem(path, name, found))
-    ]
-    if not problems and not hist.attrs["weighted"]:
-        problems = _sum_problems(hist)
+    found = _file_problems(path, records)
+    if not found and not hist.attrs["weighted"]:
+        found = _sum_problems(hist)
     pixels = math.prod(n for d, n in hist[schema.COUNTS].sizes.items() if d != schema.BIN)
-    return problems, f"{len(files)} files and the sums of {pixels} pixels"
+    return found, f"{_count_files(records)} files and the sums of {pixels} pixels"
 
 
-def _file_problem(path: Path, name: str, expected: list[int] | None) -> str | None:
-    found = checksum(path / name)
-    if found == expected:
-        return None
-    if found is None:
-        return f"{path / name} is missing; it had {expected and expected[0]} bytes"
-    if expected is None:
-        return f"{path / name} was not there when the tile was written; remove it"
-    if found[0] != expected[0]:
-        return f"{path / name} has {found[0]} bytes, was written with {expected[0]}"
-    return f"{path / name} was changed since it was written (checksum differs)"
+def _has_lost_records(path: Path, records: dict[str, Record]) -> bool:
+    return not records and (path / RECORDS / "job.json").exists()
+
+
+def _count_files(records: dict[str, Record]) -> int:
+    return sum(len(files_of(record)) for record in records.values())
+
+
+def _file_problems(path: Path, records: dict[str, Record]) -> list[str]:
+    """Compare every file with its record, and mark the units of those that differ."""
+    if _has_lost_records(path, records):
+        return [f"{path / RECORDS / GATHERED} cannot be read; make the store again with --restart"]
+    found = problems(path, records)
+    with contextlib.suppress(OSError):  # a store that cannot be written is reported on as well
+        mark_damaged(path, found)
+    return sorted(f"{line}; {MENDING}" for lines in found.values() for line in lines)
 
 
 def _sum_problems(hist: xr.Dataset) -> list[str]:
@@ -85,14 +93,19 @@ def _sum_problems(hist: xr.Dataset) -> list[str]:
 
 
 def _verify_images(path: Path) -> tuple[list[str], str]:
-    """Decode every shard; every chunk in it carries a checksum of its samples."""
+    """Compare every shard with its record; without records decode it, chunk checksums and all."""
     images = open_images(path)
+    records = read_records(path)
+    if _count_files(records) or _has_lost_records(path, records):
+        return _file_problems(
+            path, records
+        ), f"{images.shape[0]} images in {_count_files(records)} files"
     stored = StoredArray(path, str(images.name))
     shards = stored.shards or stored.chunks
     regions = list(grid(stored.shape, shards))
     found = run_units(_shard_problem, regions, path=str(path), name=stored.name, shards=shards)
-    problems = sorted(problem for _, problem in found if problem)
-    return problems, f"{stored.shape[0]} images in {len(regions)} shards"
+    lines = sorted(line for _, line in found if line)
+    return lines, f"{stored.shape[0]} images in {len(regions)} shards"
 
 
 def _shard_problem(

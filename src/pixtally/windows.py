@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from dask._task_spec import DataNode, TaskRef, convert_legacy_graph
 from dask.base import tokenize
 from numpy.typing import NDArray
+
+GETTERS = ("getter", "getter_nofancy", "getter_inline")
+"""Names of Dask's functions that cut a chunk out of a stored array."""
 
 
 def stored_array(array: da.Array) -> Any | None:
@@ -24,7 +28,7 @@ def stored_array(array: da.Array) -> Any | None:
     tasks = dict(layers[array.name])
     task = convert_legacy_graph(tasks).get(next(iter(tasks), None))
     function = getattr(getattr(task, "func", None), "__name__", "")
-    if function not in ("getter", "getter_nofancy", "getter_inline"):
+    if function not in GETTERS:
         return None
     target = task.args[0]
     if isinstance(target, TaskRef):
@@ -35,6 +39,54 @@ def stored_array(array: da.Array) -> Any | None:
     whole = getattr(target, "shape", None) == array.shape
     whole = whole and getattr(target, "dtype", None) == array.dtype
     return target if whole and not isinstance(target, np.ndarray) else None
+
+
+def with_chunks(array: da.Array, chunks: tuple[Any, ...]) -> da.Array:
+    """Return an array in other chunks; a stored one is read in them directly."""
+    stored = stored_array(array)
+    if stored is None:
+        return array.rechunk(chunks)
+    return da.from_array(stored, chunks=chunks, inline_array=True)
+
+
+@dataclass(frozen=True)
+class StoredChunks:
+    """What a graph reads from stored arrays.
+
+    Attributes
+    ----------
+    chunk : int
+        Bytes of the largest chunk of each array, added up: one of each is read for a result.
+    total : int
+        Bytes of everything that is read, twice where there are two passes.
+    """
+
+    chunk: int
+    total: int
+
+
+def stored_chunks(array: da.Array) -> StoredChunks:
+    """Return how much a Dask array reads, from its graph before any optimization."""
+    graph = array.__dask_graph__()
+    largest = total = 0
+    for name, layer in graph.layers.items():
+        if not graph.dependencies[name]:
+            tasks = convert_legacy_graph(dict(layer)).values()
+            sizes = [size for size in map(_bytes_read, tasks) if size]
+            largest += max(sizes, default=0)
+            total += sum(sizes)
+    return StoredChunks(largest, total)
+
+
+def _bytes_read(task: Any) -> int:
+    """Return the bytes that a task cuts out of a stored array; 0 for any other task."""
+    if getattr(getattr(task, "func", None), "__name__", "") not in GETTERS:
+        return 0
+    target, index = (getattr(a, "value", a) for a in task.args[:2])
+    if isinstance(target, np.ndarray) or not hasattr(target, "dtype"):
+        return 0
+    lengths = (len(range(*s.indices(n))) for s, n in zip(index, target.shape, strict=False))
+    return int(math.prod(lengths) * np.dtype(target.dtype).itemsize)
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Hashable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import dask
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
 from numpy.typing import NDArray
 
 from pixtally import schema
+from pixtally.available import current_resources
 from pixtally.axis import Closed
 from pixtally.errors import PixtallyError
 from pixtally.histogram import Tally, prepare
-from pixtally.jobs import JobFolder, current_client
+from pixtally.jobs import JobFolder
 from pixtally.operands import ArrayLike, as_images, image_ids
 from pixtally.plan import Resources
 from pixtally.store import open_histogram
 from pixtally.tally_job import run_job
+from pixtally.what_is_read import what_is_read
 from pixtally.windows import pick
 
 log = logging.getLogger("pixtally")
@@ -90,8 +91,13 @@ def write_histogram(
         dim=dim,
         resources=resources or current_resources(),
     )
-    settings = job_settings(tally)
-    with JobFolder(Path(path), settings, restart=restart) as job:
+    with JobFolder(
+        Path(path),
+        job_settings(tally),
+        restart=restart,
+        reads=partial(what_is_read, tally.source, tally.mask, tally.weights),
+        size=tally.plan.bytes_written,
+    ) as job:
         if not job.complete:
             run_job(job, tally, progress)
     return open_histogram(path)
@@ -154,7 +160,13 @@ def append_images(
     _check_same_pixels(old, tally, path)
     settings = {**job_settings(tally), "base": _digest(schema.as_text(old[schema.IMAGE_ID]))}
     log.info("%d of %d images are new, %d in all", new.sizes[dim], images.sizes[dim], total)
-    with JobFolder(Path(path), settings, replace=True) as job:
+    with JobFolder(
+        Path(path),
+        settings,
+        replace=True,
+        reads=partial(what_is_read, tally.source, tally.mask),
+        size=tally.plan.bytes_written,
+    ) as job:
         run_job(job, tally, progress, base=old, base_path=str(path))
     return open_histogram(path)
 
@@ -191,34 +203,6 @@ def _check_same_pixels(old: xr.Dataset, tally: Tally, path: Any) -> None:
         raise PixtallyError(
             f"{path} is of images of {there}, the images have {here}; they must be of one shape"
         )
-
-
-def current_resources() -> Resources | None:
-    """Return what the Dask client in use has or is promised, or None without one."""
-    client = current_client()
-    if client is None:
-        return None
-    live = live_resources(client)
-    given = dask.config.get("pixtally.resources", None)
-    if given is None:
-        return live
-    promised = Resources(*given)
-    if live is None:
-        return promised
-    # Workers that are still on their way, in a queue say, will take their share.
-    return dataclasses.replace(live, workers=max(live.workers, promised.workers))
-
-
-def live_resources(client: Any) -> Resources | None:
-    """Return what the workers of a Dask client have, or None where there are none."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if not workers:
-        return None
-    return Resources(
-        workers=len(workers),
-        threads=max(w["nthreads"] for w in workers),
-        memory=min(w["memory_limit"] or Resources.local().memory for w in workers),
-    )
 
 
 def job_settings(tally: Tally) -> dict[str, Any]:

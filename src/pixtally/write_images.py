@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable, Iterator, Mapping
-from itertools import product
+import json
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -13,20 +14,28 @@ import numpy as np
 import xarray as xr
 
 from pixtally._version import __version__
+from pixtally.available import current_resources
 from pixtally.blocks import Reader, Source, Tile
 from pixtally.history import add_line
+from pixtally.image_plan import ImagesPlan, choose_images_layout, pixel_tiles, plan_images, regions
 from pixtally.image_store import IMAGES
-from pixtally.jobs import JobFolder, run_units, shared_values, write_record
-from pixtally.layout import CHUNK_BYTES, MAX_SHARD_BYTES, Layout, choose_layout
+from pixtally.jobs import (
+    RECORDS,
+    JobFolder,
+    run_units,
+    shared_values,
+    write_json,
+)
+from pixtally.layout import Layout
 from pixtally.operands import ArrayLike, as_images, dask_samples, image_ids
+from pixtally.plan import Resources
 from pixtally.progress import stage
 from pixtally.store import open_images
-from pixtally.zarr_io import consolidate, create_array, open_array, write_coords
+from pixtally.unit_writer import UnitWriter
+from pixtally.what_is_read import what_is_read
+from pixtally.zarr_io import consolidate, create_array, write_coords
 
 FORMAT = 1
-
-SHARD_BYTES = 64 * 2**20
-"""Size aimed at where the frames themselves must be cut."""
 
 Unit: TypeAlias = tuple[str, Reader, tuple[int, int], Tile]
 """Name of a shard, its reader, its images, its pixels."""
@@ -41,6 +50,7 @@ def write_images(
     note: str = "images",
     restart: bool = False,
     progress: bool | None = None,
+    resources: Resources | None = None,
 ) -> xr.DataArray:
     """Compute lazy images into a sharded Zarr store, as a job that can be killed and resumed.
 
@@ -65,6 +75,8 @@ def write_images(
         Throw away what an earlier job left or made at `path`.
     progress : bool, optional
         Show a bar on stderr; by default on a terminal.
+    resources : Resources, optional
+        What the job may use; by default that of the Dask client in use, or this machine.
 
     Returns
     -------
@@ -74,7 +86,8 @@ def write_images(
     Raises
     ------
     PixtallyError
-        When `path` was made by other settings or is being written.
+        When `path` was made by other settings or is being written, or when the job does not fit
+        into the memory of a worker.
 
     Examples
     --------
@@ -82,37 +95,72 @@ def write_images(
     >>> pt.write_images(np.ones((5, 4, 3), "uint8"), "ones.zarr").shape
     (5, 4, 3)
     """
-    images = as_images(images, dim)
-    images = images.transpose(dim, ...)
-    source = Source.of(dask_samples(images, dim), 0)
-    layout = choose_layout(images.sizes[dim], images.shape[1:], images.dtype.itemsize, chunks)
-    if math.prod(layout.shards) * images.dtype.itemsize > MAX_SHARD_BYTES:
-        layout = cut_frames(layout, source.array.chunksize, images.dtype.itemsize, chunks)
+    images = as_images(images, dim).transpose(dim, ...)
+    plan, source = plan_writing(images, resources or current_resources(), dim=dim, chunks=chunks)
     settings = {
         "job": "images",
         "format": FORMAT,
         "images": source.array.name,
         "shape": list(images.shape),
         "dtype": str(images.dtype),
-        "chunks": list(layout.chunks),
+        "chunks": list(plan.layout.chunks),
     }
-    with JobFolder(Path(path), settings, restart=restart) as job:
+    with JobFolder(
+        Path(path),
+        settings,
+        restart=restart,
+        reads=partial(what_is_read, source),
+        size=images.nbytes,
+    ) as job:
         if not job.complete:
-            _run(job, images, source, layout, dim, note, progress)
+            _run(job, images, source, plan, dim, note, progress)
     return open_images(path)
+
+
+def plan_writing(
+    images: ArrayLike,
+    resources: Resources | None = None,
+    *,
+    dim: Hashable = "image",
+    chunks: tuple[int, ...] | None = None,
+) -> tuple[ImagesPlan, Source]:
+    """Return what `write_images` will do and need, and where it reads from.
+
+    Parameters
+    ----------
+    images, dim, chunks
+        As for `write_images`.
+    resources : Resources, optional
+        What it may use; by default this machine.
+
+    Raises
+    ------
+    PixtallyError
+        When it does not fit, with both numbers and the way out.
+    """
+    images = as_images(images, dim).transpose(dim, ...)
+    samples = dask_samples(images, dim)
+    tiles = pixel_tiles(choose_images_layout(samples, chunks))
+    source = Source.of(samples, 0, tiles)
+    return plan_images(source, resources or Resources.local(), chunks), source
 
 
 def _run(
     job: JobFolder,
     images: xr.DataArray,
     source: Source,
-    layout: Layout,
+    plan: ImagesPlan,
     dim: Hashable,
     note: str,
     progress: bool | None,
 ) -> None:
-    if not (job.path / "zarr.json").exists() or not job.done():
+    settled = job.path / RECORDS / "plan.json"
+    if settled.exists():
+        layout = _settled_layout(settled, plan.layout)
+    else:
+        layout = plan.layout
         _create(job.path, images, layout, dim, note)
+        write_json(settled, plan.to_dict())
     done = job.done()
     units: list[Unit] = []
     needed: set[Hashable] = set()
@@ -127,13 +175,19 @@ def _run(
             _write_shard,
             units,
             advance=advance,
-            path=str(job.path),
+            writer=job.writer,
+            dtype=images.dtype,
             step=layout.chunks[0],
             inputs=values,
         ):
             pass
     consolidate(job.path)
     job.finish()
+
+
+def _settled_layout(path: Path, layout: Layout) -> Layout:
+    """Return the shards of the run that began the job: its finished units are cut by them."""
+    return replace(layout, shards=tuple(json.loads(path.read_text("utf-8"))["shards"]))
 
 
 def _create(path: Path, images: xr.DataArray, layout: Layout, dim: Hashable, note: str) -> None:
@@ -161,79 +215,19 @@ def _create(path: Path, images: xr.DataArray, layout: Layout, dim: Hashable, not
     write_coords(path, coords, attrs)
 
 
-def regions(layout: Layout) -> Iterator[tuple[tuple[int, int], Tile]]:
-    """Yield the images and the pixels of every shard."""
-    parts = [
-        [(a, min(a + step, size)) for a in range(0, size, step)]
-        for size, step in zip(layout.shape, layout.shards, strict=True)
-    ]
-    for rows, *pixels in product(*parts):
-        yield rows, tuple(slice(a, b) for a, b in pixels)
-
-
-def cut_frames(
-    layout: Layout, wanted: tuple[int, ...], itemsize: int, chunks: tuple[int, ...] | None
-) -> Layout:
-    """Cut frames too large for one shard, along the chunks in which they are computed.
-
-    Parameters
-    ----------
-    layout : Layout
-        Of whole frames.
-    wanted : tuple of int
-        Chunks of the images that are computed.
-    itemsize : int
-        Bytes of a sample.
-    chunks : tuple of int or None
-        Stored chunks that the user named.
-
-    Returns
-    -------
-    Layout
-
-    Examples
-    --------
-    >>> layout = choose_layout(1, (30_000, 30_000), 1)
-    >>> cut_frames(layout, (1, 1024, 1024), 1, None).shards
-    (1, 8192, 8192)
-    """
-    images = layout.chunks[0]
-    inner = layout.chunks
-    if chunks is None and images * math.prod(inner[1:]) * itemsize < CHUNK_BYTES // 4:
-        # Few images: a chunk of many pixels takes the place of one over many images.
-        side = 1 << ((CHUNK_BYTES // (images * itemsize)).bit_length() - 1) // 2
-        inner = (*inner[:-2], *(min(side, size) for size in layout.shape[-2:]))
-    shards = [images, *inner[1:]]
-    for axis, size in enumerate(layout.shape):
-        if axis and wanted[axis] % inner[axis] == 0:
-            shards[axis] = wanted[axis]
-        elif axis and wanted[axis] >= size:
-            shards[axis] = -(-size // inner[axis]) * inner[axis]
-    grown = True
-    while grown:
-        grown = False
-        for axis in (-1, -2):
-            doubled = 2 * shards[axis]
-            if (
-                shards[axis] < layout.shape[axis]
-                and 2 * math.prod(shards) * itemsize <= SHARD_BYTES
-            ):
-                shards[axis], grown = doubled, True
-    return Layout(layout.shape, inner, tuple(shards))
-
-
 def _write_shard(
     unit: Unit,
     *,
-    path: str,
+    writer: UnitWriter,
+    dtype: np.dtype[Any],
     step: int,
     inputs: Mapping[Hashable, Any],
 ) -> None:
     """Compute one shard and write it with one call, as shards are written whole."""
     name, reader, rows, tile = unit
-    array = open_array(path, IMAGES, "r+")
-    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), array.dtype)
+    writer.check()
+    block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), dtype)
     for start, stop in reader.steps(*rows, step):
         block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)
-    array[(slice(*rows), *tile)] = block
-    write_record(Path(path), name, {})
+    files = writer.shard(IMAGES, (slice(*rows), *tile), block)
+    writer.record(name, {"files": files})

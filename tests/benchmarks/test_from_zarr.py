@@ -13,11 +13,11 @@ import xarray as xr
 from timing import best, show
 
 import pixtally as pt
+from pixtally.available import current_resources
 from pixtally.cluster import cluster
 from pixtally.demo import demo_image
 from pixtally.histogram import prepare
 from pixtally.sizes import size_text
-from pixtally.write import current_resources
 from pixtally.zarr_io import StoredArray, create_array, open_array
 
 SHAPE = (4096, 512, 512)

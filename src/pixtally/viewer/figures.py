@@ -1,0 +1,422 @@
+"""The figures of the page: pictures with pan and zoom, histograms, CDFs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from bokeh.models import (
+    BasicTicker,
+    BasicTickFormatter,
+    BoxSelectTool,
+    ColorBar,
+    ColumnDataSource,
+    CustomJS,
+    CustomJSTickFormatter,
+    FixedTicker,
+    LinearColorMapper,
+    PanTool,
+    Range1d,
+    WheelZoomTool,
+)
+from bokeh.palettes import Cividis256, Greys256, Magma256, Turbo256, Viridis256
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from pixtally.browse.cut import Region, Window
+from pixtally.browse.distribution import Distribution, Fit, edges_shown
+
+PALETTES: dict[str, tuple[str, ...]] = {
+    "gray": Greys256,
+    "viridis": Viridis256,
+    "magma": Magma256,
+    "cividis": Cividis256,
+    "turbo": Turbo256,
+}
+FONT = "system-ui"
+SLOTS = ("a", "b")
+EVENTS = {
+    "tap": "tap",
+    "doubletap": "tap",  # a second tap soon after the first, on another pixel
+    "selectiongeometry": "box",
+    "mousemove": "hover",
+    "rangesupdate": "moved",
+}
+"""What happens to a picture, and the function of the page's script that is told."""
+
+Coloured = tuple[Any, ...]
+"""A glyph, the colour of the theme (``a``, ``b``, ``ink``), and the properties that get it."""
+
+
+def _plain_axes(fig: Any) -> None:
+    for axis in (*fig.xaxis, *fig.yaxis):
+        axis.update(
+            major_label_text_font=FONT,
+            major_label_text_font_size="12px",
+            axis_label_text_font=FONT,
+            axis_label_text_font_style="normal",
+            axis_label_text_font_size="13px",
+            minor_tick_line_color=None,
+        )
+
+
+def image_figure(name: str, ranges: tuple[Range1d, Range1d] | None = None) -> Any:
+    """Return an empty figure for a picture, whose row 0 is on top.
+
+    Parameters
+    ----------
+    name : str
+        By which the page finds it.
+    ranges : tuple of Range1d, optional
+        Those of another picture, which moves with this one.
+    """
+    x, y = ranges or (Range1d(0, 1), Range1d(1, 0))
+    fig = figure(
+        name=name,
+        x_range=x,
+        y_range=y,
+        tools=[PanTool(), WheelZoomTool(), BoxSelectTool(renderers=[])],
+        toolbar_location=None,
+        sizing_mode="stretch_both",
+        min_border=4,
+        output_backend="canvas",
+    )
+    fig.toolbar.active_scroll = fig.tools[1]
+    fig.grid.visible = False
+    _plain_axes(fig)
+    for event, called in EVENTS.items():
+        fig.js_on_event(event, CustomJS(code=f"window.pixtally.{called}(cb_obj)"))
+    return fig
+
+
+def _empty_picture(**columns: Any) -> ColumnDataSource:
+    return ColumnDataSource({"x": [], "y": [], "dw": [], "dh": [], "values": [], **columns})
+
+
+def extent(window: Window) -> dict[str, list[float]]:
+    """Return where the sampled rows and columns of a window lie; each stands for its stride."""
+    rows, columns = window.shape
+    s, region = window.stride, window.region
+    return {"x": [region.x0], "y": [region.y0], "dw": [columns * s], "dh": [rows * s]}
+
+
+@dataclass
+class ValuePicture:
+    """One number a pixel, shown through a colormap with a colour bar."""
+
+    fig: Any
+    source: ColumnDataSource
+    mapper: LinearColorMapper
+    bar: ColorBar
+
+    @classmethod
+    def make(cls, name: str) -> ValuePicture:
+        """Return an empty one."""
+        fig, source = image_figure(name), _empty_picture()
+        mapper = LinearColorMapper(palette=Viridis256, low=0, high=1, nan_color="rgba(0, 0, 0, 0)")
+        fig.image(
+            image="values", x="x", y="y", dw="dw", dh="dh", source=source, color_mapper=mapper
+        )
+        bar = ColorBar(
+            color_mapper=mapper,
+            width=14,
+            padding=8,
+            title_text_font=FONT,
+            major_label_text_font=FONT,
+            major_label_text_font_size="12px",
+        )
+        fig.add_layout(bar, "right")
+        return cls(fig, source, mapper, bar)
+
+    def show(
+        self, values: NDArray[np.float32], window: Window, span: tuple[float, float], cmap: str
+    ) -> None:
+        """Show other values."""
+        low, high = span
+        self.mapper.update(palette=PALETTES[cmap], low=low, high=high if high > low else low + 1)
+        self.source.data = {**extent(window), "values": [values]}
+
+
+@dataclass
+class ColourPicture:
+    """A picture of RGBA words, with the values that they stand for."""
+
+    fig: Any
+    source: ColumnDataSource
+
+    @classmethod
+    def make(cls, name: str, ranges: tuple[Range1d, Range1d] | None = None) -> ColourPicture:
+        """Return an empty one."""
+        fig, source = image_figure(name, ranges), _empty_picture(words=[])
+        fig.image_rgba(image="words", x="x", y="y", dw="dw", dh="dh", source=source)
+        return cls(fig, source)
+
+    def show(self, words: NDArray[np.uint32], values: NDArray[Any], window: Window) -> None:
+        """Show another picture."""
+        self.source.data = {**extent(window), "words": [words], "values": [values]}
+
+
+@dataclass
+class Marks:
+    """Where the selected pixels and boxes are on a picture."""
+
+    sources: dict[str, ColumnDataSource]
+    glyphs: list[Coloured]
+
+    @classmethod
+    def make(cls, fig: Any) -> Marks:
+        """Return marks on a figure."""
+        sources, glyphs = {}, []
+        for slot in SLOTS:
+            source = ColumnDataSource({n: [] for n in ("left", "right", "top", "bottom", "x", "y")})
+            ends = {"left": "left", "right": "right", "top": "top", "bottom": "bottom"}
+            fig.quad(**ends, source=source, fill_color=None, line_color="white", line_width=4)
+            box = fig.quad(**ends, source=source, fill_color=None, line_width=2)
+            ring = {"source": source, "size": 15, "marker": "circle", "fill_color": None}
+            fig.scatter("x", "y", line_color="white", line_width=5, **ring)
+            dot = fig.scatter("x", "y", line_width=2.5, **ring)
+            sources[slot] = source
+            glyphs += [(box.glyph, slot, "line_color"), (dot.glyph, slot, "line_color")]
+        return cls(sources, glyphs)
+
+    def show(self, slot: str, region: Region | None) -> None:
+        """Mark a region, or nothing."""
+        if region is None:
+            self.sources[slot].data = {name: [] for name in self.sources[slot].data}
+            return
+        single = region.pixels == 1
+        self.sources[slot].data = {
+            "left": [region.x0],
+            "right": [region.x1],
+            "top": [region.y0],
+            "bottom": [region.y1],
+            "x": [(region.x0 + region.x1) / 2 if single else np.nan],
+            "y": [(region.y0 + region.y1) / 2 if single else np.nan],
+        }
+
+
+@dataclass
+class Scale:
+    """The axis of counts: as counts or shares, linear or logarithmic with a place for zero."""
+
+    log: bool
+    unit: float
+    label: str
+
+    def place(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return where values lie on the axis."""
+        scaled = np.asarray(values, np.float64)
+        return np.log10(1 + scaled / self.unit) if self.log else scaled
+
+    def dress(self, axis: Any, most: float) -> None:
+        """Give an axis its ticks."""
+        axis.axis_label = self.label
+        if not self.log:
+            axis.update(ticker=BasicTicker(), formatter=BasicTickFormatter())
+            return
+        decades = np.arange(0, np.ceil(np.log10(max(most / self.unit, 10))) + 1)
+        ticks = [0.0, *np.log10(1 + 10.0**decades)]
+        code = """
+            const v = (Math.pow(10, tick) - 1) * unit, r = Number(v.toPrecision(1));
+            if (r < 1e5 && (r >= 1e-3 || r == 0)) return String(r);
+            return r.toExponential(0).replace("e+", "e");
+        """
+        axis.update(
+            ticker=FixedTicker(ticks=ticks),
+            formatter=CustomJSTickFormatter(args={"unit": self.unit}, code=code),
+        )
+
+
+def scale_for(found: list[Distribution], log: bool, weighted: bool) -> Scale:
+    """Return the axis on which distributions compare: shares where their totals differ."""
+    totals = {d.total for d in found if d.total}
+    if len(totals) > 1:
+        return Scale(log, 1 / max(totals), "share of samples")
+    return Scale(log, 1.0, "sum of weights" if weighted else "samples")
+
+
+class HistogramPlot:
+    """Histograms of up to two selections, with a model over the first.
+
+    Parameters
+    ----------
+    name : str
+        By which the page finds the figure.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.fig = _plot(name, "value")
+        self.glyphs: list[Coloured] = []
+        self.bars = {slot: self._bars(slot) for slot in SLOTS}
+        self.parts = ColumnDataSource({"x": [], "y": []})
+        self.whole = ColumnDataSource({"x": [], "y": []})
+        self.lines = {name: ColumnDataSource({"x": [], "y": []}) for name in ("q", "frame")}
+        self._curves()
+
+    def _bars(self, slot: str) -> ColumnDataSource:
+        source = ColumnDataSource({"left": [], "right": [], "top": [], "bottom": []})
+        drawn = self.fig.quad(
+            left="left",
+            right="right",
+            top="top",
+            bottom="bottom",
+            source=source,
+            fill_alpha=0.75 if slot == "a" else 0.45,
+            line_alpha=0.9,
+            line_width=0.5,
+        )
+        self.glyphs.append((drawn.glyph, slot, "line_color", "fill_color"))
+        return source
+
+    def _curves(self) -> None:
+        parts = self.fig.multi_line("x", "y", source=self.parts, line_width=1.5, line_dash=[5, 3])
+        whole = self.fig.line("x", "y", source=self.whole, line_width=2)
+        self.glyphs += [(g.glyph, "ink", "line_color") for g in (parts, whole)]
+        for name, dash in (("q", [2, 3]), ("frame", [])):
+            line = self.fig.line("x", "y", source=self.lines[name], line_width=2, line_dash=dash)
+            self.glyphs.append((line.glyph, "ink", "line_color"))
+
+    def show(
+        self,
+        found: dict[str, Distribution],
+        scale: Scale,
+        model: Fit | None = None,
+        lines: dict[str, float | None] | None = None,
+    ) -> None:
+        """Show other distributions.
+
+        Parameters
+        ----------
+        found : dict
+            By slot, ``a`` and ``b``.
+        scale : Scale
+            From `scale_for`.
+        model : Fit, optional
+            Of ``a``.
+        lines : dict, optional
+            Values to mark: ``q`` and ``frame``.
+        """
+        most = 0.0
+        for slot, source in self.bars.items():
+            columns, top = _bar_columns(found.get(slot), scale)
+            source.data = columns
+            most = max(most, top)
+        self._show_model(found.get("a"), model, scale)
+        top = float(scale.place(np.array(most or 1.0)))
+        for name, source in self.lines.items():
+            value = (lines or {}).get(name)
+            known = value is not None and np.isfinite(value)
+            source.data = {"x": [value] * 2, "y": [0, top]} if known else {"x": [], "y": []}
+        self.fig.y_range.update(start=0, end=top * 1.06)
+        scale.dress(self.fig.yaxis[0], most)
+        first, last = _reach(list(found.values()))
+        self.fig.x_range.update(start=first, end=last)
+
+    def _show_model(self, of: Distribution | None, model: Fit | None, scale: Scale) -> None:
+        if model is None or of is None:
+            self.parts.data = self.whole.data = {"x": [], "y": []}
+            return
+        share = 1 / of.total if scale.label.startswith("share") else 1.0
+        parts = scale.place(model.parts * share)
+        self.parts.data = {"x": [model.x] * len(parts), "y": list(parts)}
+        self.whole.data = {"x": model.x, "y": scale.place(model.parts.sum(axis=0) * share)}
+
+
+def _plot(name: str, label: str) -> Any:
+    fig = figure(
+        name=name,
+        x_range=Range1d(0, 1),
+        y_range=Range1d(0, 1),
+        tools="",
+        toolbar_location=None,
+        sizing_mode="stretch_both",
+        min_border=4,
+        min_border_left=66,
+    )
+    _plain_axes(fig)
+    fig.xaxis.axis_label = label
+    fig.xgrid.visible = False
+    return fig
+
+
+def _bar_columns(
+    found: Distribution | None, scale: Scale
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """Return the bars that are not empty, and the highest value."""
+    if found is None or not found.total:
+        none = np.empty(0)
+        return {"left": none, "right": none, "top": none, "bottom": none}, 0.0
+    edges, bins = edges_shown(found.axis), np.flatnonzero(found.counts)
+    values = found.counts[bins].astype(np.float64)
+    if scale.label.startswith("share"):
+        values = values / found.total
+    columns = {"left": edges[bins], "right": edges[bins + 1], "top": scale.place(values)}
+    return {**columns, "bottom": np.zeros(bins.size)}, float(values.max())
+
+
+def _reach(found: list[Distribution]) -> tuple[float, float]:
+    """Return the values between which samples lie, with a margin."""
+    ends = []
+    for each in found:
+        edges, bins = edges_shown(each.axis), np.flatnonzero(each.counts)
+        if bins.size:
+            ends += [edges[bins[0]], edges[bins[-1] + 1]]
+    if not ends:
+        return 0.0, 1.0
+    margin = 0.06 * (max(ends) - min(ends))
+    return float(min(ends) - margin), float(max(ends) + margin)
+
+
+class CdfPlot:
+    """Cumulative distributions of up to two selections, on the values of a histogram.
+
+    Parameters
+    ----------
+    name : str
+        By which the page finds the figure.
+    x_range : Range1d
+        Of the histogram above it.
+    """
+
+    def __init__(self, name: str, x_range: Range1d) -> None:
+        self.fig = _plot(name, "value")
+        self.fig.x_range = x_range
+        self.fig.yaxis.axis_label = "share up to value"
+        self.fig.y_range.update(start=0, end=1.04)
+        self.lines = {slot: ColumnDataSource({"x": [], "y": []}) for slot in SLOTS}
+        self.guide = ColumnDataSource({"x": [], "y": []})
+        self.glyphs: list[Coloured] = []
+        guide = self.fig.line("x", "y", source=self.guide, line_width=1.5, line_dash=[2, 3])
+        self.glyphs.append((guide.glyph, "ink", "line_color"))
+        for slot, source in self.lines.items():
+            drawn = self.fig.line("x", "y", source=source, line_width=2.2)
+            self.glyphs.append((drawn.glyph, slot, "line_color"))
+
+    def show(
+        self, found: dict[str, Distribution], q: float | None = None, value: float | None = None
+    ) -> None:
+        """Show other distributions, and where the quantile `q` of the first lies."""
+        for slot, source in self.lines.items():
+            each = found.get(slot)
+            source.data = {"x": [], "y": []} if each is None else _cdf_points(each)
+        known = q is not None and value is not None and np.isfinite(value)
+        low = self.fig.x_range.start
+        self.guide.data = (
+            {"x": [low, value, value], "y": [q, q, 0]} if known else {"x": [], "y": []}
+        )
+
+
+def _cdf_points(found: Distribution) -> dict[str, NDArray[np.float64]]:
+    """Return a staircase for whole numbers, else the piecewise-linear CDF."""
+    bins = np.flatnonzero(found.counts)
+    if not bins.size:
+        return {"x": np.empty(0), "y": np.empty(0)}
+    share = found.cdf()
+    if found.axis.kind != "integer":
+        first, last = bins[0], bins[-1] + 1
+        return {"x": found.axis.edges[first : last + 1], "y": np.r_[0, share[first:last]]}
+    values, steps = found.axis.labels[bins].astype(np.float64), share[bins]
+    ends = values[0] - 1e9, values[-1] + 1e9
+    x = np.r_[ends[0], np.repeat(values, 2), ends[1]]
+    return {"x": x, "y": np.r_[0, 0, np.repeat(steps, 2)]}
