@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ hypothesis.settings.register_profile("suite", deadline=None, max_examples=60, pr
 hypothesis.settings.load_profile("suite")
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "drive"))  # what several test files use
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ def test_heavy_packages_stay_where_they_belong(package):
 
 def test_kernels_know_arrays_only():
     allowed = {"__future__", "collections", "typing", "math", "dataclasses", "functools"}
-    allowed |= {"numpy", "numba", "scipy", "pixtally"}
+    allowed |= {"numpy", "numba", "llvmlite", "scipy", "pixtally"}
     for path in modules()["kernels"]:
         for name in imports(path):
             assert name.split(".")[0] in allowed, f"{path.name} imports {name}"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import click
 import numpy as np
 import pytest
 import yaml
@@ -212,3 +213,19 @@ def test_commands_in_their_own_process(tmp_path, frames):
     command = [sys.executable, "-W", "error", "-m", "pixtally.cli"]
     for arguments in (["ingest", frames, tmp_path / "a.zarr"], ["info", tmp_path / "a.zarr"]):
         subprocess.run([*command, *arguments], check=True, capture_output=True)
+
+
+def names_of(group, before=""):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from names_of(command, f"{before}{name} ")
+        else:
+            yield before + name
+
+
+@pytest.mark.parametrize("name", sorted(names_of(main)))
+def test_examples_in_help_stand_on_their_own_lines(call, name):
+    lines = call(*name.split(), "--help").stdout.splitlines()
+    assert not any("\\b" in line for line in lines)
+    if name != "schema":
+        assert any(line.startswith(f"    pixtally {name} ") for line in lines)

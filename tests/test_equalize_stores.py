@@ -196,3 +196,32 @@ def test_a_mosaic_of_many_chunks(tmp_path, monkeypatch, client):
         )
     shards = zarr.open_array(tmp_path / "even.zarr", path="images").shards
     assert shards[1] < 900
+
+
+def test_pixel_scope_reads_counts_once_a_shard(tmp_path, monkeypatch):
+    """Shards are parts of frames over many images: their counts are read once, not once a step."""
+    random = np.random.default_rng(0)
+    pt.write_images(random.integers(0, 256, (1100, 256, 256), np.uint8), tmp_path / "many.zarr")
+    images = pt.open_images(tmp_path / "many.zarr")
+    hist = pt.write_histogram(images, tmp_path / "hist.zarr", range=(0, 256))
+    changed = pt.equalize(images, "cdf", scope="pixel", histogram=hist, dtype="uint8")
+    reads = []
+    read = zarr.Array.__getitem__
+
+    def noted(array, index):
+        found = read(array, index)
+        reads.append((array.basename, found.nbytes))
+        return found
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", noted)
+    made = pt.write_images(changed, tmp_path / "made.zarr")
+    monkeypatch.undo()
+    counted = sum(size for name, size in reads if name == "counts")
+    assert counted == hist["counts"].nbytes
+    assert sum(size for name, size in reads if name == "images") == images.nbytes
+    some = {"y": slice(100, 140), "x": slice(90, 150)}
+    expected = pt.equalize(
+        images.isel(some).compute(), "cdf", scope="pixel", histogram=hist.isel(some).compute(),
+        dtype="uint8",
+    )  # fmt: skip
+    np.testing.assert_array_equal(made.isel(some), expected)

@@ -10,10 +10,12 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pixtally as pt
+from pixtally.cli import main
 from pixtally.errors import PixtallyError
 from pixtally.image_plan import plan_images, regions
 from pixtally.pipeline import Pipeline
@@ -122,6 +124,16 @@ def test_pipeline_of_images_is_planned(tmp_path):
     assert plan.tasks == 1
     assert "peak memory" in plan.text(ONE)
     assert json.loads(json.dumps(plan.to_dict()))["peak_worker_bytes"] == plan.peak_worker_bytes
+
+
+def test_commands_say_their_plan(tmp_path):
+    stored_images(tmp_path / "images.zarr", "u1", (40, 64, 64), (16, 64, 64))
+    arguments = ["equalize", str(tmp_path / "images.zarr"), str(tmp_path / "a.zarr"), "--dry-run"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert "1 shards of" in result.output
+    assert "peak memory" in result.output
+    assert not (tmp_path / "a.zarr").exists()
 
 
 def test_two_passes_read_twice():

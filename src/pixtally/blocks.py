@@ -126,12 +126,16 @@ class GraphReader:
         Of the tile.
     dtype : dtype
         Of the samples.
+    kept : dict
+        What the ranges before and after the last one read both need, such as the counts of these
+        pixels; empty before the first range and after the last.
     """
 
     graph: Graph
     pieces: dict[tuple[int, int], list[tuple[Hashable, Tile, Tile]]]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    kept: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def steps(self, start: int, stop: int, batch: int) -> list[tuple[int, int]]:
         """Return the chunks' own ranges, clipped to ``start … stop``."""
@@ -143,9 +147,8 @@ class GraphReader:
         (first, last), pieces = next(
             (span, p) for span, p in self.pieces.items() if span[0] <= start < span[1]
         )
-        given = {key: DataNode(key, value) for key, value in inputs.items()}
         keys = [key for key, _, _ in pieces]
-        chunks = dask.get({**self.graph, **given}, keys)
+        chunks = self._computed(keys, self._keys_after(first), inputs)
         images = slice(start - first, stop - first)
         if len(pieces) == 1 and last - first == chunks[0].shape[0]:
             return np.asarray(chunks[0])[(images, *pieces[0][1])]
@@ -153,6 +156,47 @@ class GraphReader:
         for chunk, (_, part, place) in zip(chunks, pieces, strict=True):
             block[(slice(None), *place)] = chunk[(images, *part)]
         return block
+
+    def _keys_after(self, first: int) -> list[Hashable]:
+        """Return the chunks of the range that follows the one that begins with image `first`."""
+        later = [span for span in self.pieces if span[0] > first]
+        return [key for key, _, _ in self.pieces[min(later)]] if later else []
+
+    def _computed(
+        self, keys: list[Hashable], following: list[Hashable], inputs: Mapping[Hashable, Any]
+    ) -> list[Any]:
+        """Compute chunks, and keep what the following ones need too."""
+        values = {**inputs, **self.kept}
+        known = {**self.graph, **{key: DataNode(key, value) for key, value in values.items()}}
+        constant = {key for key, node in known.items() if isinstance(node, DataNode)}
+        common = _common_inputs(known, keys, following) - (constant - self.kept.keys())
+        extra = sorted(common - self.kept.keys(), key=str)
+        made = dask.get(known, [*keys, *extra])
+        found = {**self.kept, **dict(zip(extra, made[len(keys) :], strict=True))}
+        self.kept.clear()
+        self.kept.update((key, found[key]) for key in common)
+        return list(made[: len(keys)])
+
+
+def _common_inputs(
+    graph: Graph, keys: Iterable[Hashable], others: Iterable[Hashable]
+) -> set[Hashable]:
+    """Return what both some tasks and others need and only one of them needs the results of."""
+    ours, theirs = _needed(graph, keys), _needed(graph, others)
+    both = ours & theirs
+    outer = (ours | theirs) - both
+    return {key for task in outer for key in graph[task].dependencies} & both
+
+
+def _needed(graph: Graph, keys: Iterable[Hashable]) -> set[Hashable]:
+    found: set[Hashable] = set()
+    todo = list(keys)
+    while todo:
+        key = todo.pop()
+        if key not in found:
+            found.add(key)
+            todo.extend(graph[key].dependencies)
+    return found
 
 
 @dataclass

@@ -314,5 +314,16 @@ for _command in (command for group in GROUPS for command in group):
     main.add_command(_command)
 
 
+def _mark_kept_lines(group: click.Group) -> None:
+    """Put click's mark for lines to be kept, a character, where raw docstrings write it out."""
+    for command in group.commands.values():
+        command.help = (command.help or "").replace("\\b\n", "\b\n")
+        if isinstance(command, click.Group):
+            _mark_kept_lines(command)
+
+
+_mark_kept_lines(main)
+
+
 if __name__ == "__main__":
     main()

@@ -7,9 +7,10 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from pixtally.plan import Resources
 
 log = logging.getLogger("pixtally")
 
-LOOPBACK = "127.0.0.1:8787"
+DASHBOARD = ("127.0.0.1", 8787)
 """Where the dashboard of a local cluster listens; Dask would listen on every network."""
 
 DEFAULT = ClusterBlock.model_validate(
@@ -134,10 +135,6 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
             yield client
         return
     with _made(block) as made:
-        if block.scale is not None:
-            made.scale(block.scale)
-        if block.adapt is not None:
-            made.adapt(minimum=block.adapt.minimum, maximum=block.adapt.maximum)
         # A gateway's certificates are its own; everybody else is told ours.
         security = {"security": _security(block)} if block.security else {}
         with Client(made, **security) as client:
@@ -146,21 +143,26 @@ def _started(block: ClusterBlock) -> Iterator[Any]:
 
 @contextmanager
 def _made(block: ClusterBlock) -> Iterator[Any]:
-    """Start the cluster of a file; what goes wrong on the way is one line."""
+    """Start the cluster of a file and its workers; what goes wrong on the way is one line."""
     make = cluster_class(block.class_ or "")
-    try:
-        with interrupt_held_back(), warnings.catch_warnings():
-            # Another one is taken, and said.
-            warnings.filterwarnings("ignore", message="Port .* is already in use")
-            made = make(**cluster_arguments(block))
-    except PixtallyError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PixtallyError(
-            f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
-        ) from error
-    with made:
+    with ExitStack() as held:
+        try:
+            with _without_tracebacks(), interrupt_held_back(), warnings.catch_warnings():
+                # Another port is taken, and said.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
+                made = held.enter_context(make(**cluster_arguments(block)))
+                _ask_for_workers(made, block)
+        except PixtallyError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            # dask-jobqueue tells all about a command that failed, and what it said last.
+            reason = reason.rpartition("stderr: ")[2]
+            with _without_tracebacks(), suppress(Exception):
+                held.close()
+            raise PixtallyError(
+                f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
+            ) from error
         try:
             yield made
         except KeyboardInterrupt:
@@ -184,12 +186,45 @@ def _stop_at_once(made: Any) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep event loops from printing what is raised anyway."""
+    loggers = [logging.getLogger(name) for name in ("tornado.application", "asyncio")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, was in zip(loggers, before, strict=True):
+            logger.disabled = was
+
+
+def _ask_for_workers(made: Any, block: ClusterBlock) -> None:
+    """Ask for the workers of the file, and raise what keeps the first ones from being asked for."""
+    from distributed import SpecCluster
+
+    number = block.scale or (block.adapt.minimum if block.adapt else 0)
+    if number and isinstance(made, SpecCluster):
+        made.sync(_opened, made, number)
+    elif number:
+        made.scale(number)
+    if block.adapt is not None:
+        made.adapt(minimum=block.adapt.minimum, maximum=block.adapt.maximum)
+
+
+async def _opened(made: Any, number: int) -> None:
+    """Scale, and wait until the workers are asked for: `scale` alone only logs an error."""
+    made.scale(number)
+    await made._correct_state()
+
+
 def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
     """Return the arguments of the class: those of the file, and what all our clusters need."""
     kwargs = dict(block.kwargs)
     package = (block.class_ or "").split(".")[0]
     if block.class_ == "distributed.LocalCluster":
-        kwargs.setdefault("dashboard_address", LOOPBACK)
+        kwargs.setdefault("dashboard_address", _dashboard())
     if package == "dask_jobqueue":
         kwargs["job_script_prologue"] = _prologue(block.class_ or "", kwargs)
     if block.security:
@@ -199,6 +234,18 @@ def cluster_arguments(block: ClusterBlock) -> dict[str, Any]:
                 "scheduler_options", {}
             )
     return kwargs
+
+
+def _dashboard() -> str:
+    """Return the usual address of the dashboard, or any port where that one is taken."""
+    host, port = DASHBOARD
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+        except OSError:
+            port = 0
+    return f"{host}:{port}"
 
 
 def _prologue(name: str, kwargs: dict[str, Any]) -> list[str]:

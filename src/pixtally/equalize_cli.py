@@ -20,6 +20,10 @@ PREVIEW = click.option(
     " histograms: <DEST>-preview.png.",
 )  # fmt: skip
 
+DRY_RUN = click.option(
+    "--dry-run", is_flag=True, help="Say what it will do and need, and stop before reading images."
+)
+
 
 def _write(
     source: str,
@@ -31,16 +35,23 @@ def _write(
     preview: int | None,
     cluster: str | None,
     restart: bool,
+    dry_run: bool,
 ) -> None:
     """Open, change lazily, draw a preview, write as a job, and say what was made."""
     from pixtally.preview import write_preview
     from pixtally.store import open_images
-    from pixtally.write_images import write_images
+    from pixtally.write_images import plan_writing, write_images
 
     images = open_images(source, variable)
     left_out = None
     if mask is not None:
         left_out = open_images(mask).astype(bool).drop_vars("image_id", errors="ignore")
+    if dry_run:
+        from pixtally.cluster import planned_resources
+
+        resources = planned_resources(cluster)
+        click.echo(plan_writing(change(images, left_out), resources)[0].text(resources))
+        return
     with in_cluster(cluster, default=False):
         changed = change(images, left_out)
         if preview is not None:
@@ -81,6 +92,7 @@ def _write(
 @DTYPE
 @VARIABLE
 @PREVIEW
+@DRY_RUN
 @CLUSTER
 @RESTART
 @one_line_errors
@@ -137,6 +149,7 @@ def equalize(
 @MASK
 @VARIABLE
 @PREVIEW
+@DRY_RUN
 @CLUSTER
 @RESTART
 @one_line_errors
@@ -169,6 +182,7 @@ def clahe(
 @DTYPE
 @VARIABLE
 @PREVIEW
+@DRY_RUN
 @CLUSTER
 @RESTART
 @one_line_errors

@@ -40,7 +40,7 @@ def close_gaps(
         files: dict[str, Checksum | None] = {}
         for _, written in run_units(move_shard, units, writer=job.writer, layout=moved):
             files |= written
-        job.record(RECORD, {"images": len(kept), "files": files})
+        job.record(RECORD, {"images": len(kept), "files": dict(sorted(files.items()))})
     if (side / IMAGES).exists():
         _only_moved(job)
         _swap(side / IMAGES, job.path / IMAGES, side / "before")

@@ -126,9 +126,28 @@ def choose_images_layout(array: Any, chunks: tuple[int, ...] | None = None) -> L
     """Cut a Dask array into stored chunks and shards, and frames where one alone is too large."""
     itemsize = array.dtype.itemsize
     layout = choose_layout(array.shape[0], array.shape[1:], itemsize, chunks)
+    if _in_long_tiles(layout, array.chunksize):
+        return _long_tiles(layout, array.chunksize, itemsize)
     if math.prod(layout.shards) * itemsize > MAX_SHARD_BYTES:
         return cut_frames(layout, array.chunksize, itemsize, chunks)
     return layout
+
+
+def _in_long_tiles(layout: Layout, chunksize: tuple[int, ...]) -> bool:
+    """Whether images are computed in parts of frames, over more of them than a shard holds."""
+    images, *pixels = chunksize
+    fitting = all(size % chunk == 0 for size, chunk in zip(chunksize, layout.chunks, strict=True))
+    return (
+        fitting and images >= layout.shards[0] and math.prod(pixels) < math.prod(layout.shape[1:])
+    )
+
+
+def _long_tiles(layout: Layout, chunksize: tuple[int, ...], itemsize: int) -> Layout:
+    """Cut shards along such parts: what a part of all images shares is read once a shard."""
+    images, *pixels = chunksize
+    fitting = max(1, SHARD_BYTES // (math.prod(chunksize) * itemsize))
+    images = min(fitting * images, -(-layout.shape[0] // layout.chunks[0]) * layout.chunks[0])
+    return replace(layout, shards=(images, *pixels))
 
 
 def _memory_terms(source: Source, layout: Layout, read: int) -> dict[str, int]:

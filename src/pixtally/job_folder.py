@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,8 +60,8 @@ class JobFolder:
         Throw away what an earlier run left, and a finished `dest` when the job ends.
     replace : bool
         The job makes a new version of an existing `dest` (append), which stays until the end.
-    reads : dict, optional
-        The stored data that the job reads, from `what_is_read`: when it changes the job is refused.
+    reads : callable, optional
+        Returns the state of the stored data that the job reads: when it changes the job is refused.
     size : int
         Bytes of the result at most, for the message when the disk is full.
 
@@ -85,12 +85,13 @@ class JobFolder:
         *,
         restart: bool = False,
         replace: bool = False,
-        reads: Read | None = None,
+        reads: Callable[[], Read] = dict,
         size: int = 0,
     ) -> None:
         self.dest = Path(dest)
         self.settings = json.loads(json.dumps(settings))
-        self.reads = reads or {}
+        self._look = reads
+        self.reads = reads()
         self.size = size
         self.path = partial_path(self.dest)
         self.replace = replace
@@ -274,10 +275,12 @@ class JobFolder:
 
     def finish(self) -> None:
         """Collect the records into one file and give the destination its name."""
+        self.reads = self._look()
         self._refuse_changed(self.path)
         self._stop_own()
         folder = self.path / RECORDS
-        write_json(folder / GATHERED, {u: lasting(r) for u, r in read_records(self.path).items()})
+        records = sorted(read_records(self.path).items())
+        write_json(folder / GATHERED, {unit: lasting(record) for unit, record in records})
         shutil.rmtree(folder / "units", ignore_errors=True)
         if self.dest.exists():
             os.replace(self.dest, self._replaced)

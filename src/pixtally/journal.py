@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pixtally.errors import PixtallyError
 from pixtally.jobs import write_json
 
 BEAT = 5.0
@@ -55,6 +57,7 @@ class Journal:
         self._lock = threading.Lock()
 
     def __enter__(self) -> Journal:
+        self._refuse_second()
         self._write()
         self._token = _current.set(self)
         self._pulse = threading.Thread(target=self._beat, daemon=True)
@@ -78,6 +81,21 @@ class Journal:
         # A full disk, say: what is raised already is what the user must see.
         with contextlib.suppress(OSError):
             self.tell(state="failed", ended=time.time(), error=reason)
+
+    def _refuse_second(self) -> None:
+        """Leave the journal of a run that is alive alone."""
+        other = read_journal(self.path)
+        if other is None or other.get("state") != "running":
+            return
+        seen = {"seen": age(self.path)}
+        if alive(seen | {k: v for k, v in other.items() if k in ("host", "pid", "since")}):
+            since = other.get("since")
+            clock = time.localtime(since if isinstance(since, int | float) else 0)
+            raise PixtallyError(
+                f"{other.get('store', self.path)} is being written by process {other.get('pid')} "
+                f"on {other.get('host')} since {time.strftime('%Y-%m-%d %H:%M:%S', clock)}; wait "
+                "for it (pixtally status), or stop it"
+            )
 
     def tell(self, **facts: Any) -> None:
         """Write facts into the file."""
@@ -117,3 +135,39 @@ def age(path: Path) -> float:
     except OSError:
         now = time.time()
     return max(now - touched, 0.0)
+
+
+def read_journal(path: Path) -> dict[str, Any] | None:
+    """Return the content of a JSON file, or None where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def alive(found: dict[str, Any]) -> bool | None:
+    """Tell whether the process of a run is alive; None where it cannot be seen from here."""
+    if "pid" not in found:
+        return False
+    if found.get("host") == socket.gethostname():
+        return _process_lives(found["pid"], found.get("since"))
+    if "seen" in found:
+        return bool(found["seen"] < DEAD)
+    return None
+
+
+def _process_lives(pid: Any, since: Any) -> bool:
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    try:  # A number is given again: a process that began after the run is another one.
+        began = Path(f"/proc/{pid}").stat().st_ctime
+    except OSError:
+        return True
+    return not isinstance(since, float) or began <= since + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,10 +16,15 @@ from pixtally import schema
 from pixtally.errors import PixtallyError
 from pixtally.kernels.pixel_equalize import equalize_pixels
 from pixtally.kernels.recipe import Recipe
+from pixtally.layout import choose_layout
 from pixtally.planes import Array, Planes
+from pixtally.windows import with_chunks
 
 COUNTS_BYTES = 96 * 2**20
 """Counts that one task holds at most."""
+
+MOST_IMAGES = 256
+"""Images of a chunk, unless a shard of whole images has more: one that is looked at reads them."""
 
 
 def equalize_pixelwise(planes: Planes, recipe: Recipe, histogram: xr.Dataset) -> Array:
@@ -48,10 +54,9 @@ def equalize_pixelwise(planes: Planes, recipe: Recipe, histogram: xr.Dataset) ->
     samples = planes.samples
     if not isinstance(samples, da.Array):
         return call(samples, np.asarray(counts), planes.mask)
-    rows = max(1, COUNTS_BYTES // (counts.nbytes // samples.shape[-2]))
-    tiles = samples.rechunk({samples.ndim - 2: min(rows, max(samples.chunks[-2]))})
+    tiles = with_chunks(samples, _long_tiles(samples, recipe, counts))
     axes = tuple(range(samples.ndim))
-    counts = da.asarray(counts).rechunk((*tiles.chunks[1:], -1))
+    counts = with_chunks(da.asarray(counts), (*tiles.chunks[1:], -1))
     arguments: list[Any] = [tiles, axes, counts, (*axes[1:], samples.ndim)]
     if planes.mask is not None:
         arguments += [da.asarray(planes.mask).rechunk(tiles.chunks), axes]
@@ -63,6 +68,22 @@ def equalize_pixelwise(planes: Planes, recipe: Recipe, histogram: xr.Dataset) ->
         meta=np.empty((0,) * samples.ndim, recipe.dtype),
         concatenate=True,
     )
+
+
+def _long_tiles(samples: Any, recipe: Recipe, counts: Array) -> tuple[int, ...]:
+    """Choose chunks of few pixels over many images, so that counts are read few times.
+
+    They are whole chunks of the store that the result is written to.
+    """
+    layout = choose_layout(samples.shape[0], samples.shape[1:], recipe.dtype.itemsize)
+    step, *tile = layout.chunks
+    while math.prod(tile) * counts.nbytes // math.prod(samples.shape[1:]) > COUNTS_BYTES:
+        longest = tile.index(max(tile))
+        if tile[longest] == 1:
+            break
+        tile[longest] = -(-tile[longest] // 2)
+    images = max(MOST_IMAGES // step * step, layout.shards[0])
+    return (min(images, samples.shape[0]), *tile)
 
 
 def _ends(recipe: Recipe, edges: NDArray[np.float64]) -> tuple[float, float] | None:

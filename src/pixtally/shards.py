@@ -148,6 +148,7 @@ def fill(parts: Sequence[Part], *, job: Job) -> list[str]:
     PixtallyError
         At the first bad image, unless the job skips them.
     """
+    job.writer.check()
     images = _stream(parts)
     with ThreadPoolExecutor(max_workers=1) as writer:
         writing: Future[None] | None = None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import socket
 from pathlib import Path
 from typing import Any
 
 from pixtally.errors import PixtallyError
 from pixtally.jobs import RECORDS, partial_path
-from pixtally.journal import DEAD, age
+from pixtally.journal import age, alive, read_journal
 
 WORDS = {
     "pixel_histogram": "counting",
@@ -50,15 +48,15 @@ def job_status(store: Path) -> dict[str, Any]:
     store = store.absolute()
     journal = read_journal(journal_path(store))
     found: dict[str, Any] = {"store": str(store)}
-    folder = partial_path(store)
+    making = store
     if journal is not None and journal.get("state") == "running" and "store" in journal:
         # While a pipeline reads its images, it is another store that grows.
-        found["making"] = journal["store"]
-        folder = partial_path(Path(journal["store"]))
-    if folder.exists():
-        found |= _progress(folder)
-    elif store.exists():
-        found |= _complete(store)
+        making = Path(str(journal["store"]))
+        found |= {"making": str(making)} if making != store else {}
+    if partial_path(making).exists():
+        found |= _progress(partial_path(making))
+    elif making.exists():
+        found |= _complete(making)
     elif journal is None:
         raise PixtallyError(
             f"{store} does not exist, and no job is making it; name a store or the output of a "
@@ -67,15 +65,6 @@ def job_status(store: Path) -> dict[str, Any]:
     if journal is not None:
         found |= _of_journal(journal, journal_path(store), found)
     return _judged(found)
-
-
-def read_journal(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file, or None where there is none that can be read."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _complete(store: Path) -> dict[str, Any]:
@@ -114,7 +103,7 @@ def _progress(folder: Path) -> dict[str, Any]:
         found |= {name: lock[name] for name in ("host", "pid", "since") if name in lock}
     if done:
         found["last_unit"] = max(done.values())
-    units = _units(folder, settings)
+    units = _units(folder)
     if units is not None:
         found["units"] = max(units, found["units_done"])
     since = found.get("since", found.get("began", 0.0))
@@ -130,17 +119,16 @@ def _present(paths: Any) -> list[Path]:
     return [p for p in paths if p.exists()]
 
 
-def _units(folder: Path, settings: dict[str, Any]) -> int | None:
+def _units(folder: Path) -> int | None:
     """Return how many units the job has: those of the plan, or the shards of the array."""
     plan = read_journal(folder / RECORDS / "plan.json")
     if plan is not None:
         tasks = plan.get("tasks")
         return int(tasks) if isinstance(tasks, int) else None
-    array = read_journal(folder / "images" / "zarr.json")
+    array = read_journal(folder / "images" / "zarr.json") or {}
     try:
-        shape = array["shape"]  # type: ignore[index]
-        shards = array["chunk_grid"]["configuration"]["chunk_shape"]  # type: ignore[index]
-        return int(math.prod(-(-n // step) for n, step in zip(shape, shards, strict=True)))
+        shape, shards = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
+        return math.prod(-(-int(n) // int(step)) for n, step in zip(shape, shards, strict=True))
     except (TypeError, KeyError, ValueError, ZeroDivisionError):
         return None
 
@@ -188,9 +176,9 @@ def _of_journal(journal: dict[str, Any], path: Path, found: dict[str, Any]) -> d
         added["since"] = journal.get("since")
     elif state == "running":
         added |= {name: journal[name] for name in ("host", "pid", "since") if name in journal}
-        if found.get("state") == "complete":
-            # The store is whole; pictures and statistics are being made.
-            added["state"] = None
+        # What it makes now may be whole already: statistics and pictures follow.
+        added["state"] = None
+        found.pop("ended", None)
         added["stage"] = journal.get("stage", found.get("stage", "beginning"))
     return added
 
@@ -205,33 +193,6 @@ def _judged(found: dict[str, Any]) -> dict[str, Any]:
         found.pop("seconds_left", None)
         found["resume"] = _resume(found)
     return {"store": found.pop("store"), "state": state, **found}
-
-
-def alive(found: dict[str, Any]) -> bool | None:
-    """Tell whether the process of a run is alive; None where it cannot be seen from here."""
-    if "pid" not in found:
-        return False
-    if found.get("host") == socket.gethostname():
-        return _process_lives(found["pid"], found.get("since"))
-    if "seen" in found:
-        return bool(found["seen"] < DEAD)
-    return None
-
-
-def _process_lives(pid: Any, since: Any) -> bool:
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    try:  # A number is given again: a process that began after the run is another one.
-        began = Path(f"/proc/{pid}").stat().st_ctime
-    except OSError:
-        return True
-    return not isinstance(since, float) or began <= since + 1
 
 
 def _resume(found: dict[str, Any]) -> str:

@@ -11,10 +11,14 @@ import dask.array as da
 import xarray as xr
 
 from pixtally import schema
+from pixtally._version import __version__
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path
 from pixtally.sizes import MiB
 from pixtally.zarr_io import StoredArray
+
+FORMAT = 1
+"""Version of the layout of a store of images; a reader refuses any other."""
 
 FRAME_BLOCK = 160 * MiB
 """Whole frames are one Dask chunk up to this size, as most work on images needs them whole."""
@@ -57,6 +61,7 @@ def open_images(
     """
     group = Path(path)
     dataset = _open_dataset(group)
+    _check_version(dataset, group)
     name = variable or _only_variable(dataset, group)
     if name not in dataset:
         there = ", ".join(map(str, dataset.data_vars)) or "none"
@@ -90,6 +95,16 @@ def _open_dataset(path: Path) -> xr.Dataset:
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise PixtallyError(f"{path} cannot be opened as Zarr or NetCDF: {reason}") from error
+
+
+def _check_version(dataset: xr.Dataset, path: Path) -> None:
+    """Refuse a collection of another version of the format; what others wrote names none."""
+    found = dataset.attrs.get("pixtally_format", FORMAT)
+    if found != FORMAT:
+        raise PixtallyError(
+            f"{path} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
+            "read it with the pixtally that wrote it, or make it again"
+        )
 
 
 def _is_consolidated(path: Path) -> bool | None:

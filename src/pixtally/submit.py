@@ -13,10 +13,10 @@ from pixtally.cluster_check import blind_workers
 from pixtally.cluster_file import ClusterBlock, read_cluster
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path, write_json
-from pixtally.journal import DEAD, age, typed
+from pixtally.journal import DEAD, age, alive, read_journal, typed
 from pixtally.pipeline import Pipeline
 from pixtally.spec import make_spec
-from pixtally.status import alive, job_status, journal_path, read_journal
+from pixtally.status import job_status, journal_path
 
 ACCEPTED = 30.0
 """Seconds within which a scheduler takes a job that is handed to it."""

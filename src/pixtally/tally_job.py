@@ -211,6 +211,7 @@ def _part_file(unit: str) -> str:
 
 def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     task, place = unit
+    place.writer.check()
     cost = UnitCost(place.writer.store)
     with cost.spent("counting"):
         counts = count_tile(cost.reading(task), inputs)
@@ -222,6 +223,7 @@ def _write_tile(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any])
 def _write_part(unit: tuple[TileTask, Place], *, inputs: Mapping[Hashable, Any]) -> dict[str, Any]:
     """Count one segment into a plain file, which the last stage adds up shard by shard."""
     task, place = unit
+    place.writer.check()
     cost = UnitCost(place.writer.store)
     with cost.spent("counting"):
         counts = count_tile(cost.reading(task), inputs)
@@ -244,6 +246,7 @@ def _write_sum(
 def _add_parts(unit: tuple[Place, tuple[slice, ...], list[str]], axis: BinAxis) -> None:
     place, inside, parts = unit
     store = place.writer.store
+    place.writer.check()
     dtype = open_array(store, schema.COUNTS).dtype
     total: NDArray[Any] | None = None
     for part in parts:

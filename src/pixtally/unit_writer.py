@@ -42,6 +42,13 @@ class UnitWriter:
     store: str
     private: str
 
+    def check(self) -> None:
+        """Fail where the run that asked for a unit is over, before the unit begins."""
+        if not os.path.isdir(self.private):
+            raise PixtallyError(
+                f"the run that asked for this unit is over; nothing is written to {self.store}"
+            )
+
     def shard(
         self, name: str, region: tuple[slice, ...], values: NDArray[Any]
     ) -> dict[str, Checksum | None]:
@@ -89,12 +96,8 @@ class UnitWriter:
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         """Make a folder of one unit, and remove it; fail where the run is over."""
-        try:
-            folder = Path(tempfile.mkdtemp(dir=self.private))
-        except FileNotFoundError:
-            raise PixtallyError(
-                f"the run that asked for this unit is over; nothing is written to {self.store}"
-            ) from None
+        self.check()
+        folder = Path(tempfile.mkdtemp(dir=self.private))
         try:
             yield folder
         finally:

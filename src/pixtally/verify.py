@@ -58,13 +58,17 @@ def _verify_histogram(path: Path) -> tuple[list[str], str]:
     return found, f"{_count_files(records)} files and the sums of {pixels} pixels"
 
 
+def _has_lost_records(path: Path, records: dict[str, Record]) -> bool:
+    return not records and (path / RECORDS / "job.json").exists()
+
+
 def _count_files(records: dict[str, Record]) -> int:
     return sum(len(files_of(record)) for record in records.values())
 
 
 def _file_problems(path: Path, records: dict[str, Record]) -> list[str]:
     """Compare every file with its record, and mark the units of those that differ."""
-    if not records and (path / RECORDS / "job.json").exists():
+    if _has_lost_records(path, records):
         return [f"{path / RECORDS / GATHERED} cannot be read; make the store again with --restart"]
     found = problems(path, records)
     with contextlib.suppress(OSError):  # a store that cannot be written is reported on as well
@@ -92,7 +96,7 @@ def _verify_images(path: Path) -> tuple[list[str], str]:
     """Compare every shard with its record; without records decode it, chunk checksums and all."""
     images = open_images(path)
     records = read_records(path)
-    if _count_files(records):
+    if _count_files(records) or _has_lost_records(path, records):
         return _file_problems(
             path, records
         ), f"{images.shape[0]} images in {_count_files(records)} files"

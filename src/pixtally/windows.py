@@ -41,6 +41,14 @@ def stored_array(array: da.Array) -> Any | None:
     return target if whole and not isinstance(target, np.ndarray) else None
 
 
+def with_chunks(array: da.Array, chunks: tuple[Any, ...]) -> da.Array:
+    """Return an array in other chunks; a stored one is read in them directly."""
+    stored = stored_array(array)
+    if stored is None:
+        return array.rechunk(chunks)
+    return da.from_array(stored, chunks=chunks, inline_array=True)
+
+
 @dataclass(frozen=True)
 class StoredChunks:
     """What a graph reads from stored arrays.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Hashable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def write_histogram(
         Path(path),
         job_settings(tally),
         restart=restart,
-        reads=what_is_read(tally.source, tally.mask, tally.weights),
+        reads=partial(what_is_read, tally.source, tally.mask, tally.weights),
         size=tally.plan.bytes_written,
     ) as job:
         if not job.complete:
@@ -163,7 +164,7 @@ def append_images(
         Path(path),
         settings,
         replace=True,
-        reads=what_is_read(tally.source, tally.mask),
+        reads=partial(what_is_read, tally.source, tally.mask),
         size=tally.plan.bytes_written,
     ) as job:
         run_job(job, tally, progress, base=old, base_path=str(path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -105,7 +106,11 @@ def write_images(
         "chunks": list(plan.layout.chunks),
     }
     with JobFolder(
-        Path(path), settings, restart=restart, reads=what_is_read(source), size=images.nbytes
+        Path(path),
+        settings,
+        restart=restart,
+        reads=partial(what_is_read, source),
+        size=images.nbytes,
     ) as job:
         if not job.complete:
             _run(job, images, source, plan, dim, note, progress)
@@ -223,6 +228,7 @@ def _write_shard(
 ) -> None:
     """Compute one shard and write it with one call, as shards are written whole."""
     name, reader, rows, tile = unit
+    writer.check()
     block = np.empty((rows[1] - rows[0], *(s.stop - s.start for s in tile)), dtype)
     for start, stop in reader.steps(*rows, step):
         block[start - rows[0] : stop - rows[0]] = reader.read(start, stop, inputs)

@@ -146,5 +146,6 @@ def write_small(dataset: xr.Dataset, path: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
+    consolidate(scratch)
     shutil.rmtree(path, ignore_errors=True)
     scratch.rename(path)

@@ -131,7 +131,7 @@ def window_of(
     >>> window_of((1500, 1500), (700, 700))
     Window(region=Region(y0=0, y1=1500, x0=0, x1=1500), stride=2)
     >>> window_of((1500, 1500), (700, 350), (100.0, 200.0), 70.0)
-    Window(region=Region(y0=182, y1=219, x0=65, x1=136), stride=1)
+    Window(region=Region(y0=182, y1=218, x0=65, x1=136), stride=1)
     """
     across, down = max(1, screen[0]), max(1, screen[1])
     if centre is None or width is None:

@@ -72,9 +72,9 @@ class Picture:
     absent: float = 0.0
 
 
-def statistic(what: What, counts: NDArray[Any], axis: BinAxis) -> NDArray[np.float32]:
+def statistic(what: What, counts: NDArray[Any], axis: BinAxis) -> NDArray[np.float64]:
     """Return a statistic of every pixel of ``(..., bins)`` counts."""
-    return _STATISTICS[what.name](what, counts, axis).astype(np.float32)
+    return _STATISTICS[what.name](what, counts, axis)
 
 
 def _quantile(what: What, counts: NDArray[Any], axis: BinAxis) -> NDArray[Any]:
@@ -245,7 +245,8 @@ class Pictures:
 
     def _tile(self, what: What, tile: Region, stride: int) -> NDArray[Any]:
         block = sampled(self.block(what.plane, tile), tile, stride)
-        return self.computed.put((what, stride, tile), statistic(what, block, self.counts.axis))
+        found = statistic(what, block, self.counts.axis).astype(np.float32)
+        return self.computed.put((what, stride, tile), found)
 
     def span(self, what: What, picture: Picture, contrast: str) -> tuple[float, float]:
         """Return the values of the first and the last colour.

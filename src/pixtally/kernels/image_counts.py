@@ -56,6 +56,28 @@ def _span(samples, out):
         out[i, 1] = high
 
 
+@njit(nogil=True, cache=True)
+def _ordered_span(bits, out):
+    """Find the smallest and largest of floats by their bits, as integers in the same order.
+
+    Compilers make several comparisons of integers at a time, but not of floats, among which there
+    may be NaN. A NaN is beyond the infinities in this order.
+    """
+    kind = bits.dtype.type
+    most = kind(np.iinfo(bits.dtype).max)
+    shift = 31 if bits.itemsize == 4 else 63
+    for i in range(bits.shape[0]):
+        row = bits[i]
+        low = most
+        high = kind(~most)
+        for k in range(np.uintp(row.size)):
+            key = kind(row[k] ^ ((row[k] >> shift) & most))
+            low = key if key < low else low
+            high = key if key > high else high
+        out[i, 0] = low ^ ((low >> shift) & most)
+        out[i, 1] = high ^ ((high >> shift) & most)
+
+
 def level_counts(samples: NDArray[Any], left_out: NDArray[np.bool_] | None) -> NDArray[np.int64]:
     """Count how often each level occurs in each image.
 
@@ -97,9 +119,9 @@ def finite_span(samples: NDArray[Any]) -> NDArray[np.float64]:
         ``[inf, -inf]`` for an image without a finite sample: the identity of a later
         combination by minimum and maximum.
     """
-    out = np.empty((samples.shape[0], 2))
-    out[:, 0] = samples.min(axis=1, initial=np.inf)
-    out[:, 1] = samples.max(axis=1, initial=-np.inf)
+    ends = np.empty((samples.shape[0], 2), f"i{samples.itemsize}")
+    _ordered_span(np.ascontiguousarray(samples).view(ends.dtype), ends)
+    out = ends.view(samples.dtype).astype(np.float64)
     doubtful = ~np.isfinite(out).all(axis=1)
     if doubtful.any():
         exact = np.empty((int(doubtful.sum()), 2))
