@@ -26,8 +26,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            message = "stopped; nothing is lost: the same command goes on where this one stopped"
-            code = 130
+            message, code = _stopped(), 130
         except click.exceptions.Exit:
             raise
         except PixtallyError as error:
@@ -43,6 +42,16 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         raise click.exceptions.Exit(code)
 
     return wrapped
+
+
+def _stopped() -> str:
+    """Return what Ctrl-C left complete, and the command that goes on."""
+    from pixtally.journal import typed
+    from pixtally.progress import Interrupted
+
+    at = f" while {Interrupted.stage.how_far()}" if Interrupted.stage is not None else ""
+    command = (typed() or "the same command").replace(" --restart", "")
+    return f"stopped{at}; go on with: {command}"
 
 
 CLUSTER = click.option(

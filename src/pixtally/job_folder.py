@@ -28,6 +28,7 @@ from pixtally.records import (
     RECORDS,
     damaged,
     lasting,
+    partial_path,
     problems,
     read_marks,
     read_object,
@@ -43,11 +44,6 @@ LOCK = "lock.json"
 READS = "reads.json"
 TAKEN_BACK = "taken-back"
 """Where a finished store that is damaged lies in the folder of the job that mends it."""
-
-
-def partial_path(dest: Path) -> Path:
-    """Return the folder in which a job builds `dest`."""
-    return dest.with_name(dest.name + ".partial")
 
 
 class JobFolder:

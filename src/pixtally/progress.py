@@ -31,6 +31,8 @@ class Stage:
         What is being done.
     images, size : float
         Images and bytes that the units of this run go through, 0 where it is not known.
+    before : int
+        Units that earlier runs completed.
     spent : dict
         Seconds that the finished units took, by what they were spent on.
     """
@@ -38,6 +40,7 @@ class Stage:
     label: str
     images: float = 0
     size: float = 0
+    before: int = 0
     begin: float = field(default_factory=time.perf_counter)
     done: int = 0
     total: int = 0
@@ -58,6 +61,13 @@ class Stage:
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.perf_counter() - self.begin
+
+    def how_far(self) -> str:
+        """Return what is complete, in words."""
+        if not self.total:
+            return f"{self.label}, what was complete before is kept"
+        done, total = self.before + self.done, self.before + self.total
+        return f"{self.label}, {done} of {total} units are complete and kept"
 
     def rate_text(self) -> str:
         """Return images and bytes a second, and what takes longest.
@@ -96,7 +106,12 @@ class Interrupted:
 
 @contextmanager
 def stage(
-    label: str, show: bool | None = None, *, images: float = 0, size: float = 0
+    label: str,
+    show: bool | None = None,
+    *,
+    images: float = 0,
+    size: float = 0,
+    before: int = 0,
 ) -> Iterator[Stage]:
     """Show one stage of a job while it runs.
 
@@ -108,13 +123,15 @@ def stage(
         Draw a bar; by default only where stderr is a terminal.
     images, size : float
         Images and bytes that the stage goes through, for the rates.
+    before : int
+        Units that earlier runs completed.
 
     Yields
     ------
     Stage
         Call it with (done, total).
     """
-    made = Stage(label, images, size)
+    made = Stage(label, images, size, before)
     try:
         if sys.stderr.isatty() if show is None else show:
             with _bar(made):
@@ -163,10 +180,11 @@ def _bar(made: Stage) -> Iterator[None]:
     with Progress(
         *columns, console=Console(stderr=True), transient=made.label.startswith("compil")
     ) as bars:
-        bar = bars.add_task(made.label, total=None, rate="")
+        bar = bars.add_task(made.label, total=None, completed=made.before, rate="")
 
         def show(now: Stage) -> None:
-            bars.update(bar, completed=now.done, total=now.total, rate=now.rate_text())
+            done, total = now.before + now.done, now.before + now.total
+            bars.update(bar, completed=done, total=total, rate=now.rate_text())
 
         made.show = show
         yield

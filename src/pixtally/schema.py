@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from pixtally._version import __version__
 from pixtally.axis import FLOWS, BinAxis
 from pixtally.errors import PixtallyError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FORMAT = 1
 """Version of the layout of a histogram; a reader refuses any other."""
@@ -33,6 +35,8 @@ def as_text(values: Any) -> NDArray[np.str_]:
 
 def bin_coords(axis: BinAxis) -> dict[str, xr.Variable]:
     """Return the coordinates ``bin`` and ``bin_bounds`` (CF bounds) of an axis."""
+    import xarray as xr
+
     kind = "value" if axis.kind == "integer" else "centre"
     attrs = {"long_name": f"bin {kind}", "bounds": BOUNDS}
     return {
@@ -82,6 +86,8 @@ def label(
     Dataset
         ``counts (..., bin)``; ``underflow``, ``overflow``, ``invalid`` ``(...)``.
     """
+    import xarray as xr
+
     counts = tallies[..., : axis.bins]
     counts.attrs["long_name"] = "sum of weights" if attrs["weighted"] else "number of images"
     flows = {name: tallies[..., axis.bins + k] for k, name in enumerate(FLOWS)}

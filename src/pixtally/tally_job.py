@@ -150,12 +150,16 @@ def _count(
     if not units:
         return
     function = _write_tile if whole else _write_part
-    rest = len(units) / max(plan.tiles * plan.segments, 1)
+    every = plan.tiles * plan.segments
+    rest = len(units) / every
     amounts = {"images": plan.shape[0] * rest, "size": plan.bytes_read * rest}
     with ExitStack() as held:
         with run.stage("compiling"), compiling(progress):
             held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
-        with run.stage("counting"), stage("counting", progress, **amounts) as advance:
+        with (
+            run.stage("counting"),
+            stage("counting", progress, before=every - len(units), **amounts) as advance,
+        ):
             for _, cost in run_units(function, units, advance=advance, inputs=values):
                 run.add(cost)
                 advance.add(cost["seconds"])

@@ -104,6 +104,12 @@ class Counts:
         """The grid in which counts are read."""
         return tiles_of(self.shape, self.chunk, self.axis.bins * self.dtype.itemsize, TILE_BYTES)
 
+    @property
+    def nbytes(self) -> int:
+        """Of all counts, decoded."""
+        pixels = self.planes * self.shape[0] * self.shape[1]
+        return pixels * self.axis.bins * self.dtype.itemsize
+
     def plane_name(self, plane: int) -> str:
         """Return the label of a plane: ``channel R``."""
         places = np.unravel_index(plane, self.lead) if self.lead else ()
