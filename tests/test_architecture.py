@@ -16,6 +16,7 @@ FLOORS = [
     {"axis", "kernels"},
     {"schema", "plan", "layout"},
     {"history", "colormaps", "limits", "safe_yaml"},
+    {"cuts"},
     {"windows", "zarr_trust", "records"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
@@ -61,7 +62,7 @@ ONLY_IN = {
     "tornado": {"viewer"},
     "yaml": {"pipeline", "safe_yaml", "report", "browse"},
     "dask": {
-        *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
+        *("cuts", "windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("overview", "planes", "pixel_scope", "equalize", "clahe", "match"),
         *("transforms", "render", "mixture_data", "mixture"),
         *("jobs", "what_is_read", "store", "cluster", "pipeline", "write", "verify"),

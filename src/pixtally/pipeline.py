@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -26,7 +27,7 @@ from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.journal import Journal, note_stage
 from pixtally.node import versions
 from pixtally.plan import Plan, Resources
-from pixtally.progress import stage
+from pixtally.progress import preparing, stage
 from pixtally.provenance import write_pipeline
 from pixtally.report import report as write_report
 from pixtally.run_report import Report
@@ -227,7 +228,10 @@ class Pipeline:
         if self.spec.mask:
             read = partial(self._read, report=report, restart=restart, progress=progress)
             mask = _as_mask(self.spec.mask, read)
-        with steps_rehearsed(self.spec.steps, self.folder, images, mask is not None):
+        with ExitStack() as held:
+            with preparing(progress) as prepared:
+                small = steps_rehearsed(self.spec.steps, self.folder, images, mask is not None)
+                prepared.compiled = held.enter_context(small)
             images, mask = self._transformed(images, mask)
             _warn_of_unfilled(images)
             self._make(images, mask, report, restart, progress)
