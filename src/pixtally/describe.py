@@ -92,7 +92,7 @@ def _histogram(path: Path) -> dict[str, Any]:
         "first_image": ends[0] if ends else None,
         "last_image": ends[1] if ends else None,
         "bytes": _bytes(path),
-        "history": attrs.get("history", ""),
+        "history": str(attrs.get("history") or ""),
     }
 
 
@@ -145,7 +145,8 @@ def _plain(sizes: Any) -> list[int] | None:
 def left_out(path: Path) -> list[Any]:
     """Return the images that a collection was ingested without: ``image`` and ``reason``."""
     found = (group_attributes(path) or {}).get("left_out", [])
-    return [bad for bad in found if isinstance(bad, dict)] if isinstance(found, list) else []
+    listed = found if isinstance(found, list) else []
+    return [bad for bad in listed if isinstance(bad, dict) and {"image", "reason"} <= set(bad)]
 
 
 def _bytes(path: Path) -> int:
