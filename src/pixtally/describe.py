@@ -111,7 +111,9 @@ def _opened_histogram(
 
 def _images(path: Path) -> dict[str, Any]:
     """Return the facts of a collection from its metadata, or by xarray where that is not plain."""
-    array = read_array(path / "images") if group_attributes(path) is not None else None
+    attrs = group_attributes(path)
+    known = (attrs or {}).get("pixtally_format", schema.IMAGES_FORMAT) == schema.IMAGES_FORMAT
+    array = read_array(path / "images") if attrs is not None and known else None
     if array is None or "image" not in array.dims:
         array = _opened_images(path)
     sizes = dict(zip(array.dims, array.shape, strict=True))
