@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pixtally import schema
-from pixtally.errors import PixtallyError
+from pixtally.errors import PixtallyError, naming_damage
 from pixtally.records import RECORDS, partial_path, read_records
 from pixtally.sizes import size_text
 from pixtally.zarr_metadata import ArrayMetadata, group_attributes, read_array, text_ends
@@ -38,6 +38,11 @@ def describe(path: Path) -> dict[str, Any]:
         return _unfinished(path)
     if not path.exists():
         raise PixtallyError(f"{path} does not exist; name a store that pixtally made")
+    with naming_damage(path):
+        return _finished(path)
+
+
+def _finished(path: Path) -> dict[str, Any]:
     settings = _settings(path)
     if (path / schema.COUNTS).exists() or settings.get("job") == "pixel_histogram":
         return _histogram(path)

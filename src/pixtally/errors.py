@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 
 class PixtallyError(ValueError):
     """Something a user can put right: the message is one line that says how.
 
     The command line prints the message without a traceback (``--debug`` shows it).
     """
+
+
+@contextmanager
+def naming_damage(path: Any) -> Iterator[None]:
+    """Name the store in whatever is raised because its metadata do not hold together."""
+    try:
+        yield
+    except PixtallyError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"{path} cannot be understood ({reason}); its metadata is damaged: make it again"
+        ) from error

@@ -12,7 +12,7 @@ import xarray as xr
 
 from pixtally import schema
 from pixtally._version import __version__
-from pixtally.errors import PixtallyError
+from pixtally.errors import PixtallyError, naming_damage
 from pixtally.jobs import partial_path
 from pixtally.sizes import MiB
 from pixtally.zarr_io import StoredArray
@@ -58,6 +58,11 @@ def open_images(
     ('image', 'y', 'x')
     """
     group = Path(path)
+    with naming_damage(group):
+        return _images_of(group, variable, chunks)
+
+
+def _images_of(group: Path, variable: str | None, chunks: tuple[int, ...] | None) -> xr.DataArray:
     dataset = _open_dataset(group)
     _check_version(dataset, group)
     name = variable or _only_variable(dataset, group)
@@ -65,6 +70,8 @@ def open_images(
         there = ", ".join(map(str, dataset.data_vars)) or "none"
         raise PixtallyError(f"{group} has no variable {name!r}; it has {there}")
     images = dataset[name]
+    if 0 in images.shape:
+        raise PixtallyError(f"{group}/{name} has the shape {images.shape}: there is no image in it")
     if _is_plain(images, group / name):
         stored = StoredArray(group, name)
         wanted = chunks or _frame_chunks(stored)
@@ -165,6 +172,11 @@ def open_histogram(path: str | PathLike[str]) -> xr.Dataset:
         When it does not exist, is no histogram, or has another format version.
     """
     store = Path(path)
+    with naming_damage(store):
+        return _histogram_of(store)
+
+
+def _histogram_of(store: Path) -> xr.Dataset:
     dataset = _open_dataset(store)
     schema.check_histogram(dataset, str(store))
     counts: Any = dataset[schema.COUNTS].encoding
@@ -173,11 +185,5 @@ def open_histogram(path: str | PathLike[str]) -> xr.Dataset:
     pixels.pop(schema.BIN, None)
     coords = [n for n in (schema.BOUNDS, schema.IMAGE_ID) if n in dataset.data_vars]
     dataset = dataset.set_coords(coords)
-    try:
-        dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PixtallyError(
-            f"the coordinates of {store} cannot be read: {reason}; make it again"
-        ) from error
+    dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
     return dataset.chunk({**pixels, schema.BIN: -1})

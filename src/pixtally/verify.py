@@ -11,6 +11,7 @@ import xarray as xr
 
 from pixtally import schema
 from pixtally.axis import FLOWS
+from pixtally.errors import naming_damage
 from pixtally.jobs import RECORDS, read_records, run_units
 from pixtally.plan import grid
 from pixtally.records import GATHERED, Record, files_of, mark_damaged, problems
@@ -43,9 +44,10 @@ def verify_store(path: Path) -> tuple[list[str], str]:
     PixtallyError
         When it is no store.
     """
-    if (path / schema.COUNTS).exists():
-        return _verify_histogram(path)
-    return _verify_images(path)
+    with naming_damage(path):
+        if (path / schema.COUNTS).exists():
+            return _verify_histogram(path)
+        return _verify_images(path)
 
 
 def _verify_histogram(path: Path) -> tuple[list[str], str]:
