@@ -306,7 +306,7 @@ def _even(work: Work, tile: tuple[int, ...], wanted: int, most: int, slots: int)
         rounds = -(-tiles * segments // slots)
         if segments == 1:
             return rounds * (samples + 2 * counters)
-        adding = 2 * counters * (segments + 2) * tiles // min(slots, tiles)
+        adding = 2 * counters * (segments + 2) * tiles // max(1, min(slots, tiles))
         return rounds * (samples // segments + 2 * counters) + adding
 
     best = min(range(wanted, min(most, 8 * wanted) + 1), key=cost)
