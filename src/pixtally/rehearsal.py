@@ -28,10 +28,10 @@ def rehearsed(function: Callable[..., object], *arguments: Any) -> Iterator[None
         rehearse(function, *arguments)
         yield
         return
-    from pixtally.workers import Rehearsal
+    from pixtally.workers import Rehearsal, register
 
     plugin = Rehearsal(function, *arguments)
-    client.register_plugin(plugin)
+    register(client, plugin)
     try:
         yield
     finally:
