@@ -13,7 +13,7 @@ PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
     {"_version", "errors", "sizes", "_lazy", "interrupts"},
-    {"axis", "kernels"},
+    {"axis", "kernels", "tile_chunks"},
     {"schema", "plan", "layout"},
     {"history", "colormaps", "limits", "safe_yaml"},
     {"cuts"},

@@ -13,7 +13,15 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
-from pixtally.cli_common import CLUSTER, RESTART, SET, Settings, one_line_errors, read_changes
+from pixtally.cli_common import (
+    CLUSTER,
+    RESTART,
+    SET,
+    Settings,
+    one_line_errors,
+    one_line_logs,
+    read_changes,
+)
 from pixtally.cli_common import in_cluster as _cluster
 from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
@@ -47,6 +55,7 @@ def main(debug: bool, verbose: bool) -> None:
     Settings.debug = debug
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
+    one_line_logs()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")
