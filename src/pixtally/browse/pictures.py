@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -162,7 +164,7 @@ class Pictures:
         whole = counts.shape[0] * counts.shape[1] * pixel
         self.rough_stride = max(1, int(np.ceil(np.sqrt(whole / ROUGH_BYTES))))
         self.rough: dict[tuple[int, Region], NDArray[Any]] = {}
-        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles")
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles", initializer=_step_back)
         self._spans: dict[Any, tuple[float, float]] = {}
 
     def block(self, plane: int, tile: Region) -> NDArray[Any]:
@@ -312,6 +314,12 @@ class Pictures:
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let taps and the browser go first, where threads have a priority of their own (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 4)
 
 
 def _thinned(plane: NDArray[Any]) -> NDArray[Any]:
