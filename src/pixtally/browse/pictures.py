@@ -295,13 +295,24 @@ class Pictures:
         """Return values of a statistic all over the image, or None while it is not known."""
         if what in self.known:
             return _thinned(self.known[what])
-        seen = list(self.rough.items())
-        blocks = [block for (plane, _), block in seen if plane == what.plane]
+        blocks = self.sample(what.plane)
+        if blocks is None:
+            return None
+        return np.concatenate([statistic(what, part, self.counts.axis) for part in blocks])
+
+    def sample(self, plane: int) -> list[NDArray[Any]] | None:
+        """Return counts of every `rough_stride`-th row and column, or None until all are read.
+
+        Returns
+        -------
+        list of ndarray, shape (pixels, bins)
+            Tile by tile.
+        """
+        blocks = [block for (p, _), block in list(self.rough.items()) if p == plane]
         grid = self.tiles.shape, self.tiles.tile
         if len(blocks) < np.prod([-(-n // t) for n, t in zip(*grid, strict=True)]):
             return None
-        flat = [b.reshape(-1, b.shape[-1]) for b in blocks]
-        return np.concatenate([statistic(what, part, self.counts.axis) for part in flat])
+        return [b.reshape(-1, b.shape[-1]) for b in blocks]
 
     def fill_rough(self, plane: int, stop: Callable[[], bool]) -> None:
         """Read every tile once, in the background, so that any statistic has a first look."""
