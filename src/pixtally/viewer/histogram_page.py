@@ -262,6 +262,9 @@ def _selects(view: View) -> bool:
 def _number(value: float) -> str:
     if not np.isfinite(value):
         return "–"
-    if value == int(value) and abs(value) < 1e15:
+    if value == int(value) and abs(value) < 1e6:
         return f"{int(value):,}"
+    if 1e6 <= abs(value) < 1e15:
+        size, letter = (1e9, "G") if abs(value) >= 1e9 else (1e6, "M")
+        return f"{value / size:.4g} {letter}"
     return f"{value:.4g}"
