@@ -123,3 +123,33 @@ def test_rates_of_a_stage(monkeypatch):
     stage(1, 4)
     stage.add({"decoding": 1.5, "counting": 0.5})
     assert stage.rate_text() == "125 images/s · 1.0 MiB/s · mostly decoding (75 %)"
+
+
+@pytest.mark.parametrize(
+    ("spent", "words"), [(3.14, "compiled kernels, once: 3.1 s"), (0.0, ""), (None, "")]
+)
+def test_compiling_is_said_once_it_was_done(capsys, spent, words):
+    from pixtally.progress import preparing
+
+    with preparing(True) as prepared:
+        prepared.compiled = spent
+    assert words in capsys.readouterr().err
+    with preparing(False) as prepared:
+        prepared.compiled = spent
+    assert capsys.readouterr().err == ""
+
+
+def test_only_real_compiling_is_timed():
+    from numba import njit
+
+    from pixtally.node import rehearse, take_compile_seconds
+
+    @njit
+    def twice(x):
+        return 2 * x
+
+    take_compile_seconds()
+    rehearse(twice, 3)
+    assert take_compile_seconds() > 0
+    rehearse(twice, 4)
+    assert take_compile_seconds() == 0

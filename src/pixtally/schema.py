@@ -116,7 +116,24 @@ def axis_of(hist: xr.Dataset) -> BinAxis:
         When the Dataset is no histogram, or one of another format version.
     """
     check_histogram(hist)
-    return BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+    return _axis(hist, "this Dataset")
+
+
+def _axis(hist: xr.Dataset, name: str) -> BinAxis:
+    """Read the axis from its attribute, which anyone may have written."""
+    try:
+        axis = BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PixtallyError(
+            f"{name} has an attribute 'axis' that is no axis ({type(error).__name__}: {error}); "
+            "its metadata is damaged: make it again"
+        ) from None
+    if axis.bins != hist.sizes.get(BIN):
+        raise PixtallyError(
+            f"{name} has {hist.sizes.get(BIN)} bins, its attribute 'axis' says {axis.bins}; its "
+            "metadata is damaged: make it again"
+        )
+    return axis
 
 
 def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
@@ -134,3 +151,10 @@ def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
             f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
             "read it with the pixtally that wrote it, or count again"
         )
+    _axis(hist, name)
+    for number in ("n_images", "weighted"):
+        if not isinstance(hist.attrs.get(number), int | np.integer):
+            raise PixtallyError(
+                f"{name} has the attribute {number} = {hist.attrs.get(number)!r}, which is no "
+                "whole number; its metadata is damaged: make it again"
+            )

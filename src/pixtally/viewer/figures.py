@@ -250,7 +250,8 @@ def scale_for(found: list[Distribution], log: bool, weighted: bool) -> Scale:
     """Return the axis on which distributions compare: shares where their totals differ."""
     totals = {d.total for d in found if d.total}
     if len(totals) > 1:
-        return Scale(log, 1 / max(totals), "share of samples")
+        unit = 10.0 ** np.floor(-np.log10(max(totals)))
+        return Scale(log, unit, "share of samples")
     return Scale(log, 1.0, "sum of weights" if weighted else "samples")
 
 

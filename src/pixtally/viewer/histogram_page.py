@@ -149,10 +149,10 @@ class HistogramPage(Page):
     def _show(self, made: Picture, span: tuple[float, float], view: View, title: str) -> None:
         self.picture.show(made.values, made.window, span, view.colours())
         texts = [f"{title}.", resolution(made.window)]
-        if made.absent >= 1:
-            texts.append("Nothing of it is counted yet.")
-        elif made.done + made.absent < 0.999:
-            texts.append(f"Refining… {made.done + made.absent:.0%}")
+        if made.absent > 0:
+            texts.append(f"{made.absent:.0%} of it is not counted yet.")
+        if made.done < 0.999:
+            texts.append(f"Refining… {made.done:.0%}")
         place = {}
         if self.target.frames is not None:
             place = {"frame-name": self._frame_name(view)}
@@ -181,7 +181,7 @@ class HistogramPage(Page):
             yield partial(self._tell, found, scale, model, view, summary)
 
     def _summary(self, found: dict[str, Distribution], view: View) -> dict[str, Any]:
-        columns = ["samples", *COLUMNS]
+        columns = ["n", *COLUMNS]
         if view.show == "quantile":
             columns.append(f"q {view.q:g}")
         outside = any(sum(d.flows.values()) for d in found.values())
