@@ -19,8 +19,31 @@ Bounds = tuple[tuple[int, int], ...]
 """First and past-the-last index along each dimension of the stored array."""
 
 
+class StoredPart:
+    """A part of a stored array, with the attributes that arrays have."""
+
+    array: Any
+    """The stored array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the part."""
+        raise NotImplementedError
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the samples."""
+        found: np.dtype[Any] = np.dtype(self.array.dtype)
+        return found
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+
 @dataclass(frozen=True)
-class Cut:
+class Cut(StoredPart):
     """A box of a stored array, read straight from the store.
 
     Attributes
@@ -38,17 +61,6 @@ class Cut:
     def shape(self) -> tuple[int, ...]:
         """Shape of the box."""
         return tuple(stop - start for start, stop in self.bounds)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the samples."""
-        found: np.dtype[Any] = np.dtype(self.array.dtype)
-        return found
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.bounds)
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
         inner = (s.indices(n) for s, n in zip(index, self.shape, strict=True))

@@ -12,7 +12,7 @@ from dask._task_spec import convert_legacy_graph
 from dask.base import tokenize
 from numpy.typing import NDArray
 
-from pixtally.cuts import GETTERS, cut_of
+from pixtally.cuts import GETTERS, StoredPart, cut_of
 
 
 def stored_array(array: da.Array) -> Any | None:
@@ -76,7 +76,7 @@ def _bytes_read(task: Any) -> int:
 
 
 @dataclass(frozen=True)
-class Picked:
+class Picked(StoredPart):
     """Some images of a stored array, in rising order, still read straight from the store.
 
     Attributes
@@ -98,17 +98,6 @@ class Picked:
         """Shape with the picked images only."""
         whole = self.array.shape
         return (*whole[: self.axis], len(self.rows), *whole[self.axis + 1 :])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the samples."""
-        found: np.dtype[Any] = np.dtype(self.array.dtype)
-        return found
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
 
     @property
     def chunks(self) -> tuple[int, ...] | None:
