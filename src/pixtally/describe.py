@@ -92,7 +92,7 @@ def _histogram(path: Path) -> dict[str, Any]:
         "first_image": ends[0] if ends else None,
         "last_image": ends[1] if ends else None,
         "bytes": _bytes(path),
-        "history": attrs.get("history", ""),
+        "history": str(attrs.get("history") or ""),
     }
 
 
@@ -111,7 +111,9 @@ def _opened_histogram(
 
 def _images(path: Path) -> dict[str, Any]:
     """Return the facts of a collection from its metadata, or by xarray where that is not plain."""
-    array = read_array(path / "images") if group_attributes(path) is not None else None
+    attrs = group_attributes(path)
+    known = (attrs or {}).get("pixtally_format", schema.IMAGES_FORMAT) == schema.IMAGES_FORMAT
+    array = read_array(path / "images") if attrs is not None and known else None
     if array is None or "image" not in array.dims:
         array = _opened_images(path)
     sizes = dict(zip(array.dims, array.shape, strict=True))
@@ -145,7 +147,8 @@ def _plain(sizes: Any) -> list[int] | None:
 def left_out(path: Path) -> list[Any]:
     """Return the images that a collection was ingested without: ``image`` and ``reason``."""
     found = (group_attributes(path) or {}).get("left_out", [])
-    return [bad for bad in found if isinstance(bad, dict)] if isinstance(found, list) else []
+    listed = found if isinstance(found, list) else []
+    return [bad for bad in listed if isinstance(bad, dict) and {"image", "reason"} <= set(bad)]
 
 
 def _bytes(path: Path) -> int:

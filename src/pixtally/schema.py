@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the layout of a histogram; a reader refuses any other."""
 
+IMAGES_FORMAT = 1
+"""The same of a collection of images."""
+
 BIN, BOUNDS, COUNTS, IMAGE_ID = "bin", "bin_bounds", "counts", "image_id"
 VARIABLES = (COUNTS, *FLOWS)
 
