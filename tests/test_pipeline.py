@@ -190,3 +190,20 @@ def test_schema_is_json_and_names_every_step():
     schema = json.loads(json.dumps(spec_schema()))
     names = {n for s in schema["properties"]["steps"]["items"]["oneOf"] for n in s["properties"]}
     assert {"pixel_histogram", "quantiles", "median", "statistics"} <= names
+
+
+@pytest.mark.parametrize(("images", "dtype"), [(200, "uint8"), (2000, "uint16")])
+def test_rehearsal_has_the_counters_of_the_job(images, dtype):
+    """Else the statistics would be compiled twice: for its counters, and for the real ones."""
+    from pixtally.step_rehearsal import rehearse_steps
+    from pixtally.steps import AnswerStep, PixelHistogram
+
+    seen = []
+
+    class Probe(AnswerStep):
+        def answer(self, hist):
+            seen.append(str(hist.counts.dtype))
+            return {}
+
+    rehearse_steps([PixelHistogram(bins=None), Probe()], ".", (3, 9, 9), "uint8", False, images)
+    assert seen == [dtype]

@@ -123,7 +123,7 @@ def test_runs_are_recorded(made):
     (run,) = found.runs
     assert run["complete"]
     assert run["images"] == "hist-images.zarr"
-    assert set(run["seconds"]) >= {"compiling", "counting"}
+    assert set(run["seconds"]) >= {"preparing workers", "counting"}
     assert set(found.unit_seconds) == {"decoding", "counting", "writing"}
     assert found.units == 1
     assert found.source == made / "hist-images.zarr"

@@ -236,3 +236,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, make in GENERATED.items():
         files.append(File.generated(config, path, content=make()))
     return files
+
+
+def on_post_page(output: str, **kwargs: Any) -> str:
+    """Name the search dialog for those who hear the page; the theme leaves it without a name."""
+    unnamed = 'data-md-component="search" role="dialog"'
+    return output.replace(unnamed, unnamed + ' aria-label="Search"')

@@ -130,24 +130,6 @@ def short(value: float) -> str:
     return f"{float(f'{value:.3g}'):g}"
 
 
-def seconds(value: float) -> str:
-    """Return a duration as people read it.
-
-    Examples
-    --------
-    >>> seconds(0.0421), seconds(3.14), seconds(75), seconds(7384)
-    ('42 ms', '3.1 s', '1 min 15 s', '2 h 3 min')
-    """
-    if value < 0.0995:
-        return f"{value * 1000:.0f} ms"
-    if value < 59.95:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def step_path(
     made: Bars, size: tuple[float, float], *, log: bool = False, top: float | None = None
 ) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def main(debug: bool, verbose: bool) -> None:
     """Run the command line."""
     Settings.debug = debug
     one_line_logs()
+    if not sys.warnoptions and not debug:
+        warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")

@@ -27,20 +27,20 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
-            message = "stopped; nothing is lost: the same command goes on where this one stopped"
-            code = 130
-        except click.exceptions.Exit:
+            message, code = _stopped(), 130
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except PixtallyError as error:
             message, code = str(error), 1
             if Settings.debug:
                 raise
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # compiled libraries panic by an error of their own kind
             if Settings.debug:
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
-        click.echo(f"pixtally: {message}", err=True)
+            message, code = _unforeseen(error), 1
+        click.echo(f"pixtally: {one_line(message)}", err=True)
         raise click.exceptions.Exit(code)
 
     return wrapped
@@ -63,6 +63,35 @@ def one_line_logs() -> None:
 
 
 LOOPS = ("distributed", "tornado", "asyncio")
+
+
+def _unforeseen(error: BaseException) -> str:
+    """Tell an error that no check foresaw."""
+    from pixtally.disk import DiskFullError, is_disk_full
+
+    if is_disk_full(error):
+        return str(DiskFullError.at(Path.cwd(), 0, error))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        reason = f"out of memory: {reason}; see 'pixtally plan', use fewer bins or smaller images"
+    return f"{reason[:500]} ({type(error).__name__}; --debug shows where)"
+
+
+def one_line(message: str) -> str:
+    """Spell line breaks, control characters and what is no UTF-8, which file names may hold."""
+    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
+def _stopped() -> str:
+    """Return what Ctrl-C left complete, and the command that goes on."""
+    from pixtally.journal import typed
+    from pixtally.progress import Interrupted
+
+    at = f" while {Interrupted.stage.how_far()}" if Interrupted.stage is not None else ""
+    command = (typed() or "the same command").replace(" --restart", "")
+    return f"stopped{at}; go on with: {command}"
+
 
 CLUSTER = click.option(
     "--cluster", type=click.Path(dir_okay=False), help="Cluster file; default: this machine."
@@ -88,17 +117,14 @@ SET = click.option(
 
 def read_changes(texts: tuple[str, ...]) -> dict[str, Any]:
     """Read ``a.b=value`` with the value as YAML."""
-    import yaml
+    from pixtally.safe_yaml import parse_yaml
 
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise PixtallyError(f"--set {text}: the value is not YAML") from None
+        found[name] = parse_yaml(value, f"the value of --set {text}")
         if name in PATHS:
             found[name] = _from_here(found[name])
     return found

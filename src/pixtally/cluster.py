@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
+import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from os import PathLike
@@ -18,6 +21,7 @@ from pixtally.available import live_resources
 from pixtally.cluster_file import CLASSES, ClusterBlock, nearest, read_cluster
 from pixtally.cluster_plan import promised
 from pixtally.errors import PixtallyError
+from pixtally.interrupts import interrupt_held_back
 from pixtally.node import SINGLE_THREADED
 from pixtally.plan import Resources
 
@@ -143,7 +147,9 @@ def _made(block: ClusterBlock) -> Iterator[Any]:
     make = cluster_class(block.class_ or "")
     with ExitStack() as held:
         try:
-            with _without_tracebacks():
+            with _without_tracebacks(), interrupt_held_back(), warnings.catch_warnings():
+                # Another port is taken, and said.
+                warnings.filterwarnings("ignore", message="Port .* is already in use")
                 made = held.enter_context(make(**cluster_arguments(block)))
                 _ask_for_workers(made, block)
         except PixtallyError:
@@ -157,7 +163,27 @@ def _made(block: ClusterBlock) -> Iterator[Any]:
             raise PixtallyError(
                 f"{block.class_} did not start: {reason[:300]}; see 'pixtally cluster check'"
             ) from error
-        yield made
+        try:
+            yield made
+        except KeyboardInterrupt:
+            _stop_at_once(made)
+            raise
+
+
+def _stop_at_once(made: Any) -> None:
+    """End the worker processes of this machine, rather than wait for their units.
+
+    What a unit has not recorded is not missed: its files have not got their names yet.
+    """
+    from distributed import Nanny
+
+    for name in ("nanny", "scheduler", "core", "worker", "batched", "client"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+    for worker in getattr(made, "workers", {}).values():
+        if isinstance(worker, Nanny) and (pid := worker.pid):
+            worker.auto_restart = False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pixtally import schema
+from pixtally.axis import BinAxis
 from pixtally.errors import PixtallyError
-from pixtally.jobs import RECORDS, partial_path, read_records
+from pixtally.records import RECORDS, partial_path, read_records
 from pixtally.sizes import size_text
-from pixtally.store import open_histogram, open_images
+from pixtally.zarr_metadata import ArrayMetadata, group_attributes, read_array, text_ends
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -69,53 +73,78 @@ def _unfinished(path: Path) -> dict[str, Any]:
 
 
 def _histogram(path: Path) -> dict[str, Any]:
-    hist = open_histogram(path)
-    counts = hist[schema.COUNTS]
-    ids = schema.as_text(hist[schema.IMAGE_ID])
+    """Return the facts of a histogram from its metadata, or by xarray where that is not plain."""
+    attrs, counts = group_attributes(path), read_array(path / schema.COUNTS)
+    ends = text_ends(path / schema.IMAGE_ID)
+    plain = attrs is not None and attrs.get("pixtally_format") == schema.FORMAT
+    if attrs is None or counts is None or ends is None or not plain or "axis" not in attrs:
+        attrs, counts, ends = _opened_histogram(path)
+    axis = json.loads(attrs["axis"])
     return {
         "kind": "histogram",
         "path": str(path),
-        "n_images": int(hist.attrs["n_images"]),
-        "pixels": {str(d): n for d, n in counts.sizes.items() if d != schema.BIN},
-        "axis": json.loads(hist.attrs["axis"]),
-        "axis_text": str(schema.axis_of(hist)),
-        "dtype": str(counts.dtype),
-        "weighted": bool(hist.attrs["weighted"]),
-        "first_image": str(ids[0]) if ids.size else None,
-        "last_image": str(ids[-1]) if ids.size else None,
+        "n_images": int(attrs["n_images"]),
+        "pixels": {d: n for d, n in zip(counts.dims, counts.shape, strict=True) if d != schema.BIN},
+        "axis": axis,
+        "axis_text": str(BinAxis.from_dict(axis)),
+        "dtype": counts.dtype,
+        "weighted": bool(attrs["weighted"]),
+        "first_image": ends[0] if ends else None,
+        "last_image": ends[1] if ends else None,
         "bytes": _bytes(path),
-        "history": hist.attrs.get("history", ""),
+        "history": attrs.get("history", ""),
     }
+
+
+def _opened_histogram(
+    path: Path,
+) -> tuple[dict[str, Any], ArrayMetadata, tuple[str, str] | None]:
+    from pixtally.store import open_histogram
+
+    hist = open_histogram(path)
+    counts = hist[schema.COUNTS]
+    ids = schema.as_text(hist[schema.IMAGE_ID])
+    dims = tuple(map(str, counts.dims))
+    facts = ArrayMetadata(counts.shape, (), None, str(counts.dtype), dims)
+    return dict(hist.attrs), facts, (str(ids[0]), str(ids[-1])) if ids.size else None
 
 
 def _images(path: Path) -> dict[str, Any]:
-    images = open_images(path)
-    encoding = images.encoding
+    """Return the facts of a collection from its metadata, or by xarray where that is not plain."""
+    array = read_array(path / "images") if group_attributes(path) is not None else None
+    if array is None or "image" not in array.dims:
+        array = _opened_images(path)
+    sizes = dict(zip(array.dims, array.shape, strict=True))
     return {
         "kind": "images",
         "path": str(path),
-        "n_images": images.sizes.get("image"),
-        "sizes": {str(d): n for d, n in images.sizes.items()},
-        "dtype": str(images.dtype),
-        "chunks": _plain(encoding.get("chunks")),
-        "shards": _plain(encoding.get("shards")),
+        "n_images": sizes.get("image"),
+        "sizes": sizes,
+        "dtype": array.dtype,
+        "chunks": _plain(array.chunks),
+        "shards": _plain(array.shards),
         "left_out": left_out(path),
         "bytes": _bytes(path),
-        "raw_bytes": int(images.nbytes),
+        "raw_bytes": math.prod(array.shape) * np.dtype(array.dtype).itemsize,
     }
 
 
+def _opened_images(path: Path) -> ArrayMetadata:
+    from pixtally.store import open_images
+
+    images = open_images(path)
+    chunks, shards = (images.encoding.get(name) for name in ("chunks", "shards"))
+    dims = tuple(map(str, images.dims))
+    return ArrayMetadata(images.shape, chunks or (), shards, str(images.dtype), dims)
+
+
 def _plain(sizes: Any) -> list[int] | None:
-    return None if sizes is None else [int(n) for n in sizes]
+    return [int(n) for n in sizes] if sizes else None
 
 
 def left_out(path: Path) -> list[Any]:
     """Return the images that a collection was ingested without: ``image`` and ``reason``."""
-    try:
-        attributes = json.loads((path / "zarr.json").read_text("utf-8")).get("attributes", {})
-    except (OSError, ValueError):
-        return []
-    return list(attributes.get("left_out", []))
+    return list((group_attributes(path) or {}).get("left_out", []))
 
 
 def _bytes(path: Path) -> int:

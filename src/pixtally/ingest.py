@@ -27,7 +27,7 @@ from pixtally.jobs import RECORDS, JobFolder, read_records, run_units
 from pixtally.layout import Layout
 from pixtally.progress import Advance, stage
 from pixtally.shards import PARTS, Job, Part, fill, plan_parts, share_path
-from pixtally.sources import LeftOut, SourceNames
+from pixtally.sources import LeftOut, SourceNames, printable
 
 __all__ = ["Ingested", "ingest", "ingest_images", "survey"]
 
@@ -247,13 +247,22 @@ class _Work:
     def _fill(self, progress: bool | None) -> None:
         job = Job(self.folder.writer, self.layout, self.frame, self.skip)
         total = len(self.shards) + sum(len(stream) for stream in self.streams)
-        with stage("reading images", progress) as advance, self._watched(advance, total):
+        before = min(self._count_records(), total)
+        rest = 1 - before / total if total else 0.0
+        amounts = {"images": rest * self.layout.shape[0], "size": rest * self._bytes()}
+        with (
+            stage("reading images", progress, before=before, **amounts) as advance,
+            self._watched(advance, before, total),
+        ):
             shards = self._shards_to_fill()
             for _ in run_units(fill, self._streams_to_fill({p.shard for p in shards}), job=job):
                 pass
             threads = 1 if self._is_small() else None
             for _ in run_units(fill, [[part] for part in shards], threads=threads, job=job):
                 pass
+
+    def _bytes(self) -> int:
+        return math.prod(self.layout.shape) * np.dtype(self.frame.dtype).itemsize
 
     def _is_small(self) -> bool:
         """Tell whether files are so small that threads would only wait for each other's Python."""
@@ -287,13 +296,16 @@ class _Work:
         return self.skip or not record.get("left_out")
 
     @contextmanager
-    def _watched(self, advance: Advance, total: int) -> Iterator[None]:
+    def _watched(self, advance: Advance, before: int, total: int) -> Iterator[None]:
         """Show progress by the records, which streams write long before they end."""
         ended = threading.Event()
 
+        def tell() -> None:
+            advance(max(self._count_records() - before, 0), total - before)
+
         def watch() -> None:
             while not ended.wait(0.25):
-                advance(self._count_records(), total)
+                tell()
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -302,7 +314,7 @@ class _Work:
         finally:
             ended.set()
             thread.join()
-            advance(self._count_records(), total)
+            tell()
 
     def _count_records(self) -> int:
         return sum(1 for _ in os.scandir(self.folder.path / RECORDS / "units"))
@@ -325,7 +337,7 @@ class _Work:
 
     def _attributes(self, made: Ingested, names: Sequence[Any]) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        named = ", ".join(fspath(name) for name in names[:3]) + (", ..." if names[3:] else "")
+        named = ", ".join(printable(fspath(n)) for n in names[:3]) + (", ..." if names[3:] else "")
         files = len(self.sources)
         return {
             "Conventions": "CF-1.11",

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import dask
 
 from pixtally.errors import PixtallyError
-from pixtally.job_folder import JobFolder, partial_path
+from pixtally.job_folder import JobFolder
 from pixtally.progress import Advance
-from pixtally.records import RECORDS, read_records, write_json
+from pixtally.records import RECORDS, partial_path, read_records, write_json
 
 __all__ = [
     "RECORDS",

@@ -121,10 +121,33 @@ def rehearse(function: Callable[..., object], *arguments: Any) -> None:
     The first compiles and writes numba's cache, the others wait and find it there.
     """
     try:
-        with _alone_on_node():
+        with _alone_on_node(), _timed_compiling():
             function(*arguments)
     except Exception as error:
         log.info("kernels are compiled when they are needed (%s: %s)", type(error).__name__, error)
+
+
+_compiled = 0.0
+
+
+@contextlib.contextmanager
+def _timed_compiling() -> Iterator[None]:
+    """Add the time that numba compiles during a block, which loading from its cache is not."""
+    from numba.core import event
+
+    def add(seconds: float) -> None:
+        global _compiled
+        _compiled += seconds
+
+    with event.install_timer("numba:compile", add):
+        yield
+
+
+def take_compile_seconds() -> float:
+    """Return the seconds that rehearsals in this process compiled since this was asked last."""
+    global _compiled
+    found, _compiled = _compiled, 0.0
+    return found
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -19,13 +20,14 @@ import yaml
 
 from pixtally import display
 from pixtally.demo import write_demo
+from pixtally.errors import PixtallyError
 from pixtally.histogram import prepare
 from pixtally.image_plan import ImagesPlan
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.journal import Journal, note_stage
 from pixtally.node import versions
 from pixtally.plan import Plan, Resources
-from pixtally.progress import stage
+from pixtally.progress import preparing, stage
 from pixtally.provenance import write_pipeline
 from pixtally.report import report as write_report
 from pixtally.run_report import Report
@@ -86,7 +88,24 @@ class Pipeline:
         changes : mapping, optional
             Values by dotted name that replace those of the file.
         """
-        return cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
+        made = cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
+        made._stay_below(set(changes or {}))
+        return made
+
+    def _stay_below(self, named_by_user: set[str]) -> None:
+        """Refuse a file that writes outside its own folder, unless the caller named the place."""
+        for field_name, value in self.spec.written().items():
+            if value is None or field_name in named_by_user:
+                continue
+            try:
+                below = self.folder.resolve() in self.path(value).resolve().parents
+            except (OSError, ValueError, RuntimeError) as error:
+                raise PixtallyError(f"{field_name}: {value!r} is no path: {error}") from None
+            if not below:
+                raise PixtallyError(
+                    f"{field_name} is {value}, which is not inside the pipeline's folder "
+                    f"{self.folder}; name it yourself: --set {field_name}={value}"
+                )
 
     def path(self, name: str) -> Path:
         """Return a path of the specification as seen from here."""
@@ -209,7 +228,10 @@ class Pipeline:
         if self.spec.mask:
             read = partial(self._read, report=report, restart=restart, progress=progress)
             mask = _as_mask(self.spec.mask, read)
-        with steps_rehearsed(self.spec.steps, self.folder, images, mask is not None):
+        with ExitStack() as held:
+            with preparing(progress) as prepared:
+                small = steps_rehearsed(self.spec.steps, self.folder, images, mask is not None)
+                prepared.compiled = held.enter_context(small)
             images, mask = self._transformed(images, mask)
             _warn_of_unfilled(images)
             self._make(images, mask, report, restart, progress)

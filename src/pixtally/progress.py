@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pixtally.sizes import size_text
+from pixtally.sizes import duration_text, size_text
 
 log = logging.getLogger("pixtally")
 
 Advance = Callable[[int, int], None]
 """Called with (units done, units in all) as a stage goes on."""
 
-NOTICEABLE = 0.5
-"""Seconds from which on a stage that is usually instant is worth a word."""
+PREPARING = "preparing workers"
+
+NOTICEABLE = 0.1
+"""Seconds from which on compiling is worth a word."""
 
 
 @dataclass
@@ -31,6 +33,8 @@ class Stage:
         What is being done.
     images, size : float
         Images and bytes that the units of this run go through, 0 where it is not known.
+    before : int
+        Units that earlier runs completed.
     spent : dict
         Seconds that the finished units took, by what they were spent on.
     """
@@ -38,6 +42,7 @@ class Stage:
     label: str
     images: float = 0
     size: float = 0
+    before: int = 0
     begin: float = field(default_factory=time.perf_counter)
     done: int = 0
     total: int = 0
@@ -58,6 +63,31 @@ class Stage:
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.perf_counter() - self.begin
+
+    def how_far(self) -> str:
+        """Return what is complete, in words."""
+        if not self.total:
+            return f"{self.label}, what was complete before is kept"
+        done, total = self.before + self.done, self.before + self.total
+        return f"{self.label}, {done} of {total} units are complete and kept"
+
+    def text(self) -> str:
+        """Return how far it is, the time left, and the rates.
+
+        Examples
+        --------
+        >>> stage = Stage("counting", before=2)
+        >>> stage(0, 8)
+        >>> stage.text()
+        '2 of 10'
+        """
+        if not self.total:
+            return ""
+        words = [f"{self.before + self.done} of {self.before + self.total}"]
+        if 0 < self.done < self.total:
+            left = self.elapsed / self.done * (self.total - self.done)
+            words.append(f"{duration_text(left)} left")
+        return " · ".join(filter(None, [*words, self.rate_text()]))
 
     def rate_text(self) -> str:
         """Return images and bytes a second, and what takes longest.
@@ -80,7 +110,7 @@ class Stage:
         if self.spent:
             name, longest = max(self.spent.items(), key=lambda pair: pair[1])
             share = longest / (sum(self.spent.values()) or 1.0)
-            words.append(f"mostly {name} ({share:.0%})".replace("%", " %"))
+            words.append(f"mostly {name} ({100 * share:.0f} %)")
         return " · ".join(words)
 
 
@@ -96,7 +126,12 @@ class Interrupted:
 
 @contextmanager
 def stage(
-    label: str, show: bool | None = None, *, images: float = 0, size: float = 0
+    label: str,
+    show: bool | None = None,
+    *,
+    images: float = 0,
+    size: float = 0,
+    before: int = 0,
 ) -> Iterator[Stage]:
     """Show one stage of a job while it runs.
 
@@ -108,13 +143,15 @@ def stage(
         Draw a bar; by default only where stderr is a terminal.
     images, size : float
         Images and bytes that the stage goes through, for the rates.
+    before : int
+        Units that earlier runs completed.
 
     Yields
     ------
     Stage
         Call it with (done, total).
     """
-    made = Stage(label, images, size)
+    made = Stage(label, images, size, before)
     try:
         if sys.stderr.isatty() if show is None else show:
             with _bar(made):
@@ -127,46 +164,45 @@ def stage(
     log.info("%s: %.1f s%s", label, made.elapsed, f", {t}" if (t := made.rate_text()) else "")
 
 
+@dataclass
+class Prepared:
+    """What preparing workers took: seconds of compiling, None where it is not known."""
+
+    compiled: float | None = None
+
+
 @contextmanager
-def compiling(show: bool | None = None) -> Iterator[None]:
-    """Say that kernels are being compiled, and afterwards how long that took, if it did."""
-    begin = time.perf_counter()
-    with stage("compiling kernels, once", show):
-        yield
-    spent = time.perf_counter() - begin
-    if spent >= NOTICEABLE and (sys.stderr.isatty() if show is None else show):
-        sys.stderr.write(f"compiled kernels, once: {spent:.1f} s\n")
+def preparing(show: bool | None = None) -> Iterator[Prepared]:
+    """Show that workers are prepared, and afterwards say how long kernels compiled, if any did."""
+    made = Prepared()
+    with stage(PREPARING, show):
+        yield made
+    if made.compiled is not None and made.compiled >= NOTICEABLE:
+        words = f"compiled kernels, once: {made.compiled:.1f} s"
+        log.info(words)
+        if sys.stderr.isatty() if show is None else show:
+            sys.stderr.write(words + "\n")
 
 
 @contextmanager
 def _bar(made: Stage) -> Iterator[None]:
     """Draw the bar of a stage until it ends."""
     from rich.console import Console
-    from rich.progress import (  # fmt: skip
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns: tuple[Any, ...] = (
         TextColumn("{task.description:<16}"),
         BarColumn(bar_width=20),
-        MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[text]}"),
     )
-    with Progress(
-        *columns, console=Console(stderr=True), transient=made.label.startswith("compil")
-    ) as bars:
-        bar = bars.add_task(made.label, total=None, rate="")
+    passing = made.label == PREPARING
+    with Progress(*columns, console=Console(stderr=True), transient=passing) as bars:
+        bar = bars.add_task(made.label, total=None, completed=made.before, text="")
 
         def show(now: Stage) -> None:
-            bars.update(bar, completed=now.done, total=now.total, rate=now.rate_text())
+            done, total = now.before + now.done, now.before + now.total
+            bars.update(bar, completed=done, total=total, text=now.text())
 
         made.show = show
         yield

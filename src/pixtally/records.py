@@ -23,6 +23,11 @@ Checksum = list[int]
 """Size and CRC-32 of a file."""
 
 
+def partial_path(dest: Path) -> Path:
+    """Return the folder in which a job builds `dest`."""
+    return dest.with_name(dest.name + ".partial")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that `path` is either absent, as it was, or whole."""
     write_json_by(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from pixtally._version import __version__
 from pixtally.axis import FLOWS, BinAxis
 from pixtally.errors import PixtallyError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 FORMAT = 1
 """Version of the layout of a histogram; a reader refuses any other."""
@@ -33,6 +35,8 @@ def as_text(values: Any) -> NDArray[np.str_]:
 
 def bin_coords(axis: BinAxis) -> dict[str, xr.Variable]:
     """Return the coordinates ``bin`` and ``bin_bounds`` (CF bounds) of an axis."""
+    import xarray as xr
+
     kind = "value" if axis.kind == "integer" else "centre"
     attrs = {"long_name": f"bin {kind}", "bounds": BOUNDS}
     return {
@@ -82,6 +86,8 @@ def label(
     Dataset
         ``counts (..., bin)``; ``underflow``, ``overflow``, ``invalid`` ``(...)``.
     """
+    import xarray as xr
+
     counts = tallies[..., : axis.bins]
     counts.attrs["long_name"] = "sum of weights" if attrs["weighted"] else "number of images"
     flows = {name: tallies[..., axis.bins + k] for k, name in enumerate(FLOWS)}
@@ -110,7 +116,24 @@ def axis_of(hist: xr.Dataset) -> BinAxis:
         When the Dataset is no histogram, or one of another format version.
     """
     check_histogram(hist)
-    return BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+    return _axis(hist, "this Dataset")
+
+
+def _axis(hist: xr.Dataset, name: str) -> BinAxis:
+    """Read the axis from its attribute, which anyone may have written."""
+    try:
+        axis = BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise PixtallyError(
+            f"{name} has an attribute 'axis' that is no axis ({type(error).__name__}: {error}); "
+            "its metadata is damaged: make it again"
+        ) from None
+    if axis.bins != hist.sizes.get(BIN):
+        raise PixtallyError(
+            f"{name} has {hist.sizes.get(BIN)} bins, its attribute 'axis' says {axis.bins}; its "
+            "metadata is damaged: make it again"
+        )
+    return axis
 
 
 def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
@@ -128,3 +151,10 @@ def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
             f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
             "read it with the pixtally that wrote it, or count again"
         )
+    _axis(hist, name)
+    for number in ("n_images", "weighted"):
+        if not isinstance(hist.attrs.get(number), int | np.integer):
+            raise PixtallyError(
+                f"{name} has the attribute {number} = {hist.attrs.get(number)!r}, which is no "
+                "whole number; its metadata is damaged: make it again"
+            )

@@ -10,7 +10,7 @@ import dask
 import numpy as np
 import xarray as xr
 
-from pixtally.histogram import pixel_histogram
+from pixtally.histogram import prepare
 from pixtally.jobs import current_client
 from pixtally.rehearsal import rehearsed
 from pixtally.steps import AnswerStep, ImagesStep, PixelHistogram, Step
@@ -21,18 +21,22 @@ SMALL = (3, 48, 56)
 
 def steps_rehearsed(
     steps: Sequence[Step], folder: Path, images: xr.DataArray, masked: bool
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[float | None]:
     """Rehearse on all workers that come during a block; threads of this process need none."""
     if current_client() is None:
         return nullcontext()
     shape = (SMALL[0], *images.shape[1:-2], *SMALL[1:])
-    return rehearsed(
-        rehearse_steps, list(steps), str(folder.absolute()), shape, str(images.dtype), masked
-    )
+    facts = (str(folder.absolute()), shape, str(images.dtype), masked, images.sizes["image"])
+    return rehearsed(rehearse_steps, list(steps), *facts)
 
 
 def rehearse_steps(
-    steps: Sequence[Step], folder: str, shape: tuple[int, ...], dtype: str, masked: bool
+    steps: Sequence[Step],
+    folder: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    masked: bool,
+    n_images: int = 0,
 ) -> None:
     """Carry out the steps of a pipeline on noise.
 
@@ -47,6 +51,8 @@ def rehearse_steps(
         Data type of the samples.
     masked : bool
         The pipeline has a mask.
+    n_images : int
+        Images that will be counted.
     """
     noise = np.random.default_rng(0).random(shape)
     samples = (noise * 255 if np.dtype(dtype).kind in "iu" else noise).astype(dtype)
@@ -62,7 +68,12 @@ def rehearse_steps(
         counting = next((s for s in steps if isinstance(s, PixelHistogram)), None)
         if counting is None:
             return
-        hist = pixel_histogram(images, **counting.model_dump(), mask=mask).compute()
+        # Counting is rehearsed by its job; here only the counters must be as wide as they will be.
+        tally = prepare(images, **counting.model_dump(), mask=mask, counted=n_images)
+        counts = np.random.default_rng(0).integers(
+            0, 9, (*tally.pixel_shape, tally.axis.slots), tally.dtype
+        )
+        hist = tally.label(counts)
         for step in steps:
             if isinstance(step, AnswerStep):
                 xr.Dataset(step.answer(hist.chunk())).compute()

@@ -20,7 +20,7 @@ from pixtally.axis import FLOWS, BinAxis
 from pixtally.histogram import Tally
 from pixtally.jobs import RECORDS, JobFolder, run_units, shared_values, write_json
 from pixtally.plan import Plan, grid
-from pixtally.progress import compiling, stage
+from pixtally.progress import PREPARING, preparing, stage
 from pixtally.rehearsal import rehearsed
 from pixtally.run_log import RunLog
 from pixtally.tiles import TileTask, count_tile, miniature
@@ -150,12 +150,16 @@ def _count(
     if not units:
         return
     function = _write_tile if whole else _write_part
-    rest = len(units) / max(plan.tiles * plan.segments, 1)
+    every = plan.tiles * plan.segments
+    rest = len(units) / every
     amounts = {"images": plan.shape[0] * rest, "size": plan.bytes_read * rest}
     with ExitStack() as held:
-        with run.stage("compiling"), compiling(progress):
-            held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
-        with run.stage("counting"), stage("counting", progress, **amounts) as advance:
+        with run.stage(PREPARING), preparing(progress) as prepared:
+            prepared.compiled = held.enter_context(rehearsed(count_tile, miniature(units[0][0])))
+        with (
+            run.stage("counting"),
+            stage("counting", progress, before=every - len(units), **amounts) as advance,
+        ):
             for _, cost in run_units(function, units, advance=advance, inputs=values):
                 run.add(cost)
                 advance.add(cost["seconds"])

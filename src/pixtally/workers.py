@@ -10,6 +10,7 @@ from typing import Any
 from dask.base import tokenize
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from pixtally.interrupts import ignore_interrupt
 from pixtally.node import rehearse, set_up
 
 
@@ -20,6 +21,9 @@ class WorkerSetup(WorkerPlugin):
 
     async def setup(self, worker: Any) -> None:
         """Run when the worker starts, and on workers that run when it is registered."""
+        if worker.nanny is not None:
+            # Who started the worker can stop it through its nanny.
+            ignore_interrupt()
         await asyncio.to_thread(set_up)
 
 

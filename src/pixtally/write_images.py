@@ -170,7 +170,10 @@ def _run(
             units.append((f"shard-{number}", reader, rows, tile))
             needed |= inputs
     values = shared_values(source.input_graph(needed), needed)
-    with stage("writing images", progress) as advance:
+    every = sum(1 for _ in regions(layout))
+    rest = len(units) / every
+    amounts = {"images": rest * layout.shape[0], "size": rest * images.nbytes}
+    with stage("writing images", progress, before=every - len(units), **amounts) as advance:
         for _ in run_units(
             _write_shard,
             units,

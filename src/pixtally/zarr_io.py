@@ -19,8 +19,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from pixtally.errors import PixtallyError
+from pixtally.records import read_object
+
 ZSTD_LEVEL = 1
 """Level 1 reaches the ratio of level 3 on camera images at twice the speed of writing."""
+
+SMALL = "pixtally_replaceable"
+"""Attribute of the stores that `write_small` wrote, and may replace."""
 
 FAST_CODECS: dict[str, Any] = {
     "codec_pipeline.path": "zarrs.ZarrsCodecPipeline",
@@ -141,11 +147,27 @@ class StoredArray:
 
 
 def write_small(dataset: xr.Dataset, path: Path) -> None:
-    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
+    """Write a Dataset that fits in memory: to a scratch name, then renamed.
+
+    Raises
+    ------
+    PixtallyError
+        When there is something at `path` that this function did not write.
+    """
+    if path.exists() and not _is_small(path):
+        raise PixtallyError(
+            f"{path} exists and is no result that may be replaced; name another store or remove it"
+        )
     scratch = path.with_name(path.name + ".partial")
     shutil.rmtree(scratch, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    dataset = dataset.assign_attrs({SMALL: 1})
     dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
     consolidate(scratch)
     shutil.rmtree(path, ignore_errors=True)
     scratch.rename(path)
+
+
+def _is_small(path: Path) -> bool:
+    found = (read_object(path / "zarr.json") or {}).get("attributes")
+    return isinstance(found, dict) and found.get(SMALL) == 1

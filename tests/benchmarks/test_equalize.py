@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -139,6 +141,35 @@ def test_store_to_store(tmp_path):
             lambda method=method: written(pt.equalize(source, method)), lambda: written(source), 3
         )
         assert report(f"store to store, {method}", *times, images.size) >= 1 / 1.5
+
+
+MEMORY = r"""
+import re, sys
+import pixtally as pt
+from pixtally.write_images import plan_writing
+source, dest, method = sys.argv[1:]
+changed = pt.equalize(pt.open_images(source), method)
+plan, _ = plan_writing(changed)
+pt.write_images(changed, dest)
+print(int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) * 1024)
+print(plan.peak_worker_bytes)
+"""
+
+
+@pytest.mark.parametrize("method", ["opencv", "interp"])
+def test_store_to_store_memory(tmp_path, method):
+    """What a process of its own needs, beside its plan: 2000 x 512x512 uint8, two threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    images = np.random.default_rng(0).integers(0, 256, (2000, 512, 512), np.uint8)
+    pt.write_images(images, tmp_path / "source.zarr")
+    arguments = [tmp_path / "source.zarr", tmp_path / "made.zarr", method]
+    run = subprocess.run(
+        [sys.executable, "-c", MEMORY, *arguments], capture_output=True, text=True, check=True
+    )
+    measured, planned = map(int, run.stdout.split())
+    print(f"\n{method}: measured {measured / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
+    assert measured <= planned
 
 
 def test_mosaic(tmp_path):

@@ -35,23 +35,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "hist.zarr"
 
 
-ANSWER = """() => new Promise((done) => {
+ANSWER = """(text) => {
   const table = document.getElementById("summary");
   const seen = new MutationObserver(() => {
+    if (!table.textContent.includes(text)) return;
     seen.disconnect();
     // Drawn after the frame that follows the change.
-    requestAnimationFrame(() => requestAnimationFrame(() => { window.answered = performance.now(); }));
+    const now = () => { window.answered = performance.now(); };
+    requestAnimationFrame(() => requestAnimationFrame(now));
   });
   seen.observe(table, {childList: true, subtree: true});
   window.answered = 0;
-  document.addEventListener("pointerup", () => { window.tapped = performance.now(); }, {capture: true, once: true});
-  done();
-})"""  # noqa: E501
+  const tapped = () => { window.tapped = performance.now(); };
+  document.addEventListener("pointerup", tapped, {capture: true, once: true});
+}"""
 
 
 def tap_ms(page: Window, y: int, x: int) -> float:
     """Return the milliseconds from lifting the finger to the drawn histogram."""
-    page.page.evaluate(ANSWER)
+    page.page.evaluate(ANSWER, f"y {y}, x {x}")
     page.tap(y, x)
     page.until("window.answered > 0")
     return float(page.page.evaluate("window.answered - window.tapped"))

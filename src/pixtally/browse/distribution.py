@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixtally import schema
 from pixtally.axis import FLOWS, BinAxis
-from pixtally.browse.cut import Region
+from pixtally.browse.cut import Region, Tiles
 from pixtally.browse.pictures import Pictures, What, statistic
 from pixtally.pixel_models import fit_peaks, pixel_mixture
 
@@ -98,14 +98,9 @@ def _parts(
     """Yield the counts of a region tile by tile; None where they are not complete."""
     counts = pictures.counts
     for tile in pictures.tiles.over(region):
-        part = Region(
-            max(tile.y0, region.y0),
-            min(tile.y1, region.y1),
-            max(tile.x0, region.x0),
-            min(tile.x1, region.x1),
-        )
+        part = tile.common(region)
         if not counts.complete(plane, part):
-            yield part, None
+            yield from _counted(pictures, plane, part)
             continue
         held = pictures.read.get((plane, tile))
         if held is not None:
@@ -114,6 +109,16 @@ def _parts(
             yield part, counts.read(plane, part)
         else:
             yield part, pictures.block(plane, tile)[part.within(tile)]
+
+
+def _counted(
+    pictures: Pictures, plane: int, part: Region
+) -> Iterator[tuple[Region, NDArray[Any] | None]]:
+    """Yield what is counted of a region chunk by chunk, None for the others."""
+    counts = pictures.counts
+    for chunk in Tiles(counts.shape, counts.chunk).over(part):
+        cut = chunk.common(part)
+        yield cut, counts.read(plane, cut) if counts.complete(plane, cut) else None
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from numpy.typing import NDArray
 
 from pixtally import schema
 from pixtally.browse.counts import Counts, counts_of, open_counts
+from pixtally.browse.cut import window_of
 from pixtally.browse.frames import Frames
 from pixtally.browse.pictures import Pictures, What
 from pixtally.browse.scores import Scores
 from pixtally.browse.view import STATISTICS
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path
+from pixtally.safe_yaml import read_yaml
 from pixtally.store import open_images
+
+USUAL_SCREEN = (560, 560)
 
 IMAGE_STEPS = (
     *("equalize", "clahe", "match_histogram", "steady_exposure", "fill"),
@@ -46,6 +50,10 @@ class Target:
         What a person should know.
     path : Path or None
         Of the store.
+    version : int
+        Rises when the store has changed.
+    ready : Event
+        Set by the first window that asks for a picture.
     """
 
     name: str
@@ -56,6 +64,7 @@ class Target:
     path: Path | None = None
     stamp: tuple[Any, ...] = field(default=())
     version: int = 0
+    ready: threading.Event = field(default_factory=threading.Event)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,6 +88,15 @@ class Target:
             return f"{self.frames.number:,} images of {h} × {w}{colour}, {self.frames.dtype}"
         counts = self.pictures.counts
         return f"{counts.n_images:,} images, {h} × {w} pixels, {counts.axis}"
+
+    def warm_up(self) -> None:
+        """Begin with the picture that most windows open with, until one says what it wants."""
+        if self.pictures is None:
+            return
+        window = window_of(self.shape, USUAL_SCREEN)
+        for _ in self.pictures.paint(What("median"), window):
+            if self.ready.is_set():
+                return
 
     def refresh(self) -> bool:
         """Look again at a store that is being written or was replaced; tell whether it changed."""
@@ -237,9 +255,8 @@ def _sources(path: Path, given: Path | None) -> tuple[xr.DataArray | None, str]:
 
 def _resolved(path: Path) -> dict[str, Any]:
     try:
-        text = path.with_name(path.stem + "-resolved.yaml").read_text("utf-8")
-        found = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError):
+        found = read_yaml(path.with_name(path.stem + "-resolved.yaml"))
+    except PixtallyError:
         return {}
     return found if isinstance(found, dict) else {}
 

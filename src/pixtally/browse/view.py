@@ -13,7 +13,7 @@ from pixtally.errors import PixtallyError
 
 STATISTICS = ("median", "mean", "std", "mode", "entropy", "quantile")
 SHOWN = (*STATISTICS, "frame", "score")
-COLOURS = ("gray", "viridis", "magma", "cividis", "turbo")
+COLOURS = ("auto", "gray", "viridis", "magma", "cividis", "turbo")
 CONTRASTS = ("robust", "full", "view")
 STYLES = ("minmax", "matlab", "imagesc", "matplotlib")
 EQUALIZERS = ("interp", "cdf", "lut", "opencv", "rank", "matlab")
@@ -44,7 +44,7 @@ class View:
     at : (float, float, float) or None
         Column and row in the middle, columns across; None: the whole image.
     cmap, contrast : str
-        Colours, and where they begin and end.
+        Colours (``auto``: those that suit what is shown), and where they begin and end.
     log : bool
         Counts on a logarithmic axis.
     model : str
@@ -62,7 +62,7 @@ class View:
     a: Region | None = None
     b: Region | None = None
     at: tuple[float, float, float] | None = None
-    cmap: str = "viridis"
+    cmap: str = "auto"
     contrast: str = "robust"
     log: bool = False
     model: str = "none"
@@ -70,6 +70,11 @@ class View:
     change: str = "none"
     where: str = "0"
     theme: str = "auto"
+
+    def colours(self) -> str:
+        """Return the name of the colormap."""
+        usual = {"frame": "gray", "score": "magma"}.get(self.show, "viridis")
+        return usual if self.cmap == "auto" else self.cmap
 
     def query(self) -> dict[str, str]:
         """Return the fields that are not as usual, as texts of a link."""
@@ -89,7 +94,7 @@ class View:
         Examples
         --------
         >>> View.of({"show": "quantile", "q": "0.9", "a": "3,4", "b": "rubbish"}).a
-        Region(y0=3, y1=4, x0=3, x1=4)
+        Region(y0=3, y1=4, x0=4, x1=5)
         """
         found = {}
         for name, read in _READERS.items():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pixtally.kernels.bin_segments import lay_edges, recipe_heights, share_heights
 from pixtally.kernels.image_slots import count_slots, measure_edges
 from pixtally.kernels.segments import halve_bins, map_slots, tabulate
+from pixtally.kernels.table_rows import WIDTH
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -22,9 +23,7 @@ def _equalize(samples, span, own, counts, given, centred, slots, out):
     frame = np.empty((1, 3), own.dtype)
     fine_counts = np.empty((1, step * bins), np.int64)
     heights = np.empty((1, bins))
-    knots = np.empty((1, step * bins + 2))
-    slopes = np.empty((1, step * bins + 2))
-    values = np.empty((1, step * bins + 2))
+    table = np.empty((1, step * bins + 2, WIDTH))
     for i in range(samples.shape[0]):
         image = samples[i : i + 1]
         count = counts[i : i + 1]
@@ -40,14 +39,15 @@ def _equalize(samples, span, own, counts, given, centred, slots, out):
         measure_edges(at, frame)
         fine_counts[:] = 0
         count_slots(image, at, frame, fine_counts, True, slots)
-        for b in range(step * bins):
-            count[0, b // step] += fine_counts[0, b]
         if centred:
+            for b in range(bins):
+                count[0, b] = fine_counts[0, 2 * b] + fine_counts[0, 2 * b + 1]
             share_heights(count, own, heights)
         else:
+            count[:] = fine_counts
             recipe_heights(count, own, heights)
-        tabulate(fine, heights, centred, knots, slopes, values)
-        map_slots(image, at, frame, knots, slopes, values, True, slots, out[i : i + 1])
+        tabulate(fine, heights, centred, table)
+        map_slots(image, at, frame, table, True, slots, out[i : i + 1])
     return -1
 
 

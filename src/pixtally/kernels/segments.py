@@ -9,48 +9,55 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixtally.kernels.image_slots import STRIP, Edges, Slots, prepare_edges, strip_slots
+from pixtally.kernels.table_rows import WIDTH, map_four
+
+KNOT, SLOPE, VALUE = range(3)
+"""Columns of a table of segments."""
 
 Table = NDArray[np.float64]
 
 
 class Segments(NamedTuple):
-    """A piecewise-linear map of each image: ``slopes * (x - knots) + values`` by slot.
+    """A piecewise-linear map of each image: ``slope * (x - knot) + value`` by slot.
 
     Attributes
     ----------
     edges : Edges
         Of n images, or of one that serves all: k edges an image.
-    knots, slopes, values : ndarray (n, k + 1), float64
+    table : ndarray (n, k + 1, 4), float64
+        Knot, slope and value of each slot; the fourth is not used.
     """
 
     edges: Edges
-    knots: Table
-    slopes: Table
-    values: Table
+    table: Table
 
 
 @njit(nogil=True, cache=True)
-def map_slots(samples, at, frame, knots, slopes, values, keep, slots, out):
+def _map_strip(strip, slots, rows, out):
+    low = rows[0, KNOT]
+    high = rows[rows.shape[0] - 1, KNOT]
+    whole = strip.size // WIDTH * WIDTH
+    for k in range(0, whole, WIDTH):
+        map_four(strip, slots, rows, out, k, low, high)
+    for k in range(whole, strip.size):
+        s = slots[k]
+        x = np.float64(strip[k])
+        x = low if x < low else x  # keeps NaN, and infinity out of 0 * inf
+        x = high if x > high else x
+        out[k] = rows[s, SLOPE] * (x - rows[s, KNOT]) + rows[s, VALUE]
+
+
+@njit(nogil=True, cache=True)
+def map_slots(samples, at, frame, table, keep, slots, out):
     """Map the samples by slot; with ``keep`` the slots of all samples are known already."""
     for i in range(samples.shape[0]):
         row = i % at.shape[0]
-        knot = knots[row]
-        slope = slopes[row]
-        value = values[row]
-        low = knot[0]
-        high = knot[knot.size - 1]
         for start in range(0, samples.shape[1], STRIP):
             strip = samples[i, start : start + STRIP]
-            target = out[i, start : start + STRIP]
             found = slots[i, start : start + STRIP] if keep else slots[0, : strip.size]
             if not keep:
                 strip_slots(strip, at[row], frame[row], found)
-            for k in range(strip.size):
-                s = found[k]
-                x = np.float64(strip[k])
-                x = low if x < low else x  # keeps NaN, and infinity out of 0 * inf
-                x = high if x > high else x
-                target[k] = slope[s] * (x - knot[s]) + value[s]
+            _map_strip(strip, found, table[row], out[i, start : start + STRIP])
 
 
 @njit(nogil=True, cache=True)
@@ -66,8 +73,21 @@ def halve_bins(own, halves):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def tabulate(own, heights, centred, knots, slopes, values):
-    """Fill the tables of the linear map through ``heights`` at left edges or bin centres.
+def _rates(places, height, rates):
+    for b in range(np.uintp(rates.size)):
+        rates[b] = (height[b + 1] - height[b]) / (places[b + 1] - places[b])
+
+
+@njit(nogil=True, cache=True)
+def _fill_row(row, knot, slope, value):
+    row[KNOT] = knot
+    row[SLOPE] = slope
+    row[VALUE] = value
+
+
+@njit(nogil=True, cache=True)
+def tabulate(own, heights, centred, table):
+    """Fill the table of the linear map through ``heights`` at left edges or bin centres.
 
     ``own`` are the edges, or with `centred` those of half bins: each segment between two centres
     then has two slots.
@@ -75,26 +95,19 @@ def tabulate(own, heights, centred, knots, slopes, values):
     bins = heights.shape[1]
     step = 2 if centred else 1
     places = np.empty(bins)
-    rates = np.empty(bins)
+    rates = np.zeros(bins)  # past the last position the map is flat
     for i in range(heights.shape[0]):
         height = heights[i]
+        rows = table[i]
         for b in range(bins):
             places[b] = own[i, step * b + step - 1]
-        for b in range(bins - 1):
-            rates[b] = (height[b + 1] - height[b]) / (places[b + 1] - places[b])
-        rates[bins - 1] = 0.0
-        # Below the first position, and past the last slot, the map is flat.
-        for s in range(step):
-            knots[i, s], slopes[i, s], values[i, s] = places[0], 0.0, height[0]
-        for twin in range(step):
-            for b in range(bins):
-                knots[i, step * (b + 1) + twin] = places[b]
-                slopes[i, step * (b + 1) + twin] = rates[b]
-                values[i, step * (b + 1) + twin] = height[b]
-        last = knots.shape[1] - 1
-        knots[i, last], slopes[i, last], values[i, last] = (
-            places[bins - 1], 0.0, height[bins - 1],
-        )  # fmt: skip
+        _rates(places, height, rates[: bins - 1])
+        for s in range(step):  # flat below the first position too
+            _fill_row(rows[s], places[0], 0.0, height[0])
+        for b in range(bins):
+            for twin in range(step):
+                _fill_row(rows[step * (b + 1) + twin], places[b], rates[b], height[b])
+        _fill_row(rows[rows.shape[0] - 1], places[bins - 1], 0.0, height[bins - 1])
 
 
 def linear_segments(edges: Edges, heights: NDArray[np.float64], *, centred: bool) -> Segments:
@@ -117,10 +130,9 @@ def linear_segments(edges: Edges, heights: NDArray[np.float64], *, centred: bool
         halves = np.empty((len(edges.own), 2 * heights.shape[1] + 1), edges.own.dtype)
         halve_bins(edges.own, halves)
         edges = prepare_edges(halves)
-    shape = (heights.shape[0], edges.own.shape[1] + 1)
-    knots, slopes, values = np.empty(shape), np.empty(shape), np.empty(shape)
-    tabulate(edges.own, heights, centred, knots, slopes, values)
-    return Segments(edges, knots, slopes, values)
+    table = np.empty((heights.shape[0], edges.own.shape[1] + 1, WIDTH))
+    tabulate(edges.own, heights, centred, table)
+    return Segments(edges, table)
 
 
 def step_segments(edges: Edges, steps: NDArray[np.float64]) -> Segments:
@@ -136,9 +148,11 @@ def step_segments(edges: Edges, steps: NDArray[np.float64]) -> Segments:
     Segments
     """
     values = np.concatenate([steps[:, :1], steps, steps[:, -1:]], axis=1)
-    knots = np.broadcast_to(edges.at[:, [0, *range(edges.at.shape[1])]], values.shape)
+    table = np.zeros((*values.shape, WIDTH))
+    table[..., KNOT] = edges.at[:, [0, *range(edges.at.shape[1])]]
+    table[..., VALUE] = values
     shared = Edges(*(np.broadcast_to(a, (len(steps), a.shape[1])).copy() for a in edges))
-    return Segments(shared, knots.copy(), np.zeros(values.shape), values)
+    return Segments(shared, table)
 
 
 def apply_segments(
@@ -158,7 +172,7 @@ def apply_segments(
         The samples' slots, where they are known already.
     """
     kept = np.empty((1, STRIP), np.uint32) if slots is None else slots
-    edges, knots, slopes, values = segments
+    edges, table = segments
     rows = np.ascontiguousarray(samples)
     keep = slots is not None
-    map_slots(rows, edges.at, edges.frame, knots, slopes, values, keep, kept, out)
+    map_slots(rows, edges.at, edges.frame, table, keep, kept, out)

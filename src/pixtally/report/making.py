@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pixtally import charts, schema
-from pixtally.charts import number, seconds
+from pixtally.charts import number
 from pixtally.provenance import Provenance
 from pixtally.report import parts
 from pixtally.report.gather import Gathered
-from pixtally.sizes import size_text
+from pixtally.sizes import duration_text, size_text
 
 NOT = '<span class="muted">not recorded</span>'
 SHOWN_LEFT_OUT = 50
@@ -50,10 +50,10 @@ def _times(found: Gathered) -> str:
         return f"<h3>Time</h3><p>{NOT}</p>"
     total = sum(stages.values())
     rows = [
-        (escape(name), seconds(spent), parts.bar(spent / (total or 1)))
+        (escape(name), duration_text(spent), parts.bar(spent / (total or 1)))
         for name, spent in stages.items()
     ]
-    rows.append(("<b>all</b>", f"<b>{seconds(total)}</b>", ""))
+    rows.append(("<b>all</b>", f"<b>{duration_text(total)}</b>", ""))
     words = _rate(found, stages | inside)
     return parts.table("Time of each stage", ["stage", "time", "share"], rows, "num") + (
         f"<p>{words}</p>" + _unit_times(made) if words or made.unit_seconds else ""
@@ -77,7 +77,7 @@ def _unit_times(made: Provenance) -> str:
     if not total:
         return ""
     rows = [
-        (UNIT_STAGES.get(name, escape(name)), seconds(s), parts.bar(s / total))
+        (UNIT_STAGES.get(name, escape(name)), duration_text(s), parts.bar(s / total))
         for name, s in sorted(spent.items(), key=lambda pair: -pair[1])
     ]
     done = charts.many(made.units, "unit")

@@ -25,6 +25,10 @@ STYLES = [
 ]
 
 
+def _colours(view: View) -> str:
+    return "gray" if view.cmap == "auto" else view.cmap
+
+
 class CollectionPage(Page):
     """See the module."""
 
@@ -72,7 +76,7 @@ class CollectionPage(Page):
 
     def _paint(self, view: View, window: Window) -> Iterator[Callable[[], None]]:
         frame = self._frames.frame(view.frame)
-        shown = picture(frame, window, view.style, view.cmap)
+        shown = picture(frame, window, view.style, _colours(view))
         yield partial(self._show, 0, shown, frame, window, view)
         if view.change == "none":
             yield partial(self._show, 1, shown, frame, window, view)
@@ -82,7 +86,7 @@ class CollectionPage(Page):
             self.result = key, changed(frame, view.change, view.where)
         after = self.result[1]
         yield partial(
-            self._show, 1, picture(after, window, view.style, view.cmap), after, window, view
+            self._show, 1, picture(after, window, view.style, _colours(view)), after, window, view
         )
 
     def _show(

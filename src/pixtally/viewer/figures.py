@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import (
-    BasicTicker,
-    BasicTickFormatter,
     BoxSelectTool,
     ColorBar,
     ColumnDataSource,
@@ -80,6 +78,7 @@ def image_figure(name: str, ranges: tuple[Range1d, Range1d] | None = None) -> An
         toolbar_location=None,
         sizing_mode="stretch_both",
         min_border=4,
+        border_fill_color=None,
         output_backend="canvas",
     )
     fig.toolbar.active_scroll = fig.tools[1]
@@ -121,6 +120,7 @@ class ValuePicture:
         bar = ColorBar(
             color_mapper=mapper,
             width=14,
+            background_fill_color=None,
             padding=8,
             title_text_font=FONT,
             major_label_text_font=FONT,
@@ -209,30 +209,49 @@ class Scale:
         scaled = np.asarray(values, np.float64)
         return np.log10(1 + scaled / self.unit) if self.log else scaled
 
-    def dress(self, axis: Any, most: float) -> None:
-        """Give an axis its ticks."""
-        axis.axis_label = self.label
-        if not self.log:
-            axis.update(ticker=BasicTicker(), formatter=BasicTickFormatter())
-            return
-        decades = np.arange(0, np.ceil(np.log10(max(most / self.unit, 10))) + 1)
-        ticks = [0.0, *np.log10(1 + 10.0**decades)]
-        code = """
-            const v = (Math.pow(10, tick) - 1) * unit, r = Number(v.toPrecision(1));
-            if (r < 1e5 && (r >= 1e-3 || r == 0)) return String(r);
-            return r.toExponential(0).replace("e+", "e");
-        """
-        axis.update(
-            ticker=FixedTicker(ticks=ticks),
-            formatter=CustomJSTickFormatter(args={"unit": self.unit}, code=code),
-        )
+
+class CountAxis:
+    """Ticks and numbers of an axis of counts, linear or logarithmic.
+
+    Parameters
+    ----------
+    axis : LinearAxis
+        Of a figure.
+    """
+
+    def __init__(self, axis: Any) -> None:
+        self.axis = axis
+        self.linear = {"ticker": axis.ticker, "formatter": axis.formatter}
+        self.decades = FixedTicker(ticks=[0])
+        self.powers = CustomJSTickFormatter(args={"unit": 1.0}, code=_POWER)
+        self.log = False
+
+    def show(self, scale: Scale, most: float) -> None:
+        """Change what has to: another ticker costs Bokeh a walk over the whole document."""
+        self.axis.axis_label = scale.label
+        if scale.log:
+            decades = np.arange(0, np.ceil(np.log10(max(most / scale.unit, 10))) + 1)
+            self.decades.ticks = [0.0, *np.log10(1 + 10.0**decades).tolist()]
+            self.powers.args = {"unit": scale.unit}
+        if scale.log != self.log:
+            self.log = scale.log
+            made = {"ticker": self.decades, "formatter": self.powers}
+            self.axis.update(**(made if scale.log else self.linear))
+
+
+_POWER = """
+const v = (Math.pow(10, tick) - 1) * unit, r = Number(v.toPrecision(1));
+if (r < 1e5 && (r >= 1e-3 || r == 0)) return String(r);
+return r.toExponential(0).replace("e+", "e");
+"""
 
 
 def scale_for(found: list[Distribution], log: bool, weighted: bool) -> Scale:
     """Return the axis on which distributions compare: shares where their totals differ."""
     totals = {d.total for d in found if d.total}
     if len(totals) > 1:
-        return Scale(log, 1 / max(totals), "share of samples")
+        unit = 10.0 ** np.floor(-np.log10(max(totals)))
+        return Scale(log, unit, "share of samples")
     return Scale(log, 1.0, "sum of weights" if weighted else "samples")
 
 
@@ -247,6 +266,7 @@ class HistogramPlot:
 
     def __init__(self, name: str) -> None:
         self.fig = _plot(name, "value")
+        self.axis = CountAxis(self.fig.yaxis[0])
         self.glyphs: list[Coloured] = []
         self.bars = {slot: self._bars(slot) for slot in SLOTS}
         self.parts = ColumnDataSource({"x": [], "y": []})
@@ -309,7 +329,7 @@ class HistogramPlot:
             known = value is not None and np.isfinite(value)
             source.data = {"x": [value] * 2, "y": [0, top]} if known else {"x": [], "y": []}
         self.fig.y_range.update(start=0, end=top * 1.06)
-        scale.dress(self.fig.yaxis[0], most)
+        self.axis.show(scale, most)
         first, last = _reach(list(found.values()))
         self.fig.x_range.update(start=first, end=last)
 
@@ -332,6 +352,7 @@ def _plot(name: str, label: str) -> Any:
         toolbar_location=None,
         sizing_mode="stretch_both",
         min_border=4,
+        border_fill_color=None,
         min_border_left=66,
     )
     _plain_axes(fig)

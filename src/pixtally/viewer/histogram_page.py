@@ -13,6 +13,7 @@ from pixtally.browse.distribution import Distribution, Fit, distribution, fit
 from pixtally.browse.pictures import Picture, Pictures, What
 from pixtally.browse.view import STATISTICS, View
 from pixtally.display import robust_span
+from pixtally.sizes import GiB
 from pixtally.viewer.figures import (
     CdfPlot,
     HistogramPlot,
@@ -25,6 +26,9 @@ from pixtally.viewer.page import CMAP_NAMES, NAMES, Page, resolution
 
 SCORE_SPAN = (0.0, 10.0)
 """Standard deviations that the colours of a foreground score span."""
+
+READ_AHEAD = 4 * GiB
+"""Counts up to this size are read in the background before they are asked for."""
 
 PICTURE_FIELDS = ("show", "q", "frame", "plane", "at", "cmap", "contrast")
 SELECTION_FIELDS = ("show", "q", "frame", "plane", "a", "b", "log", "model")
@@ -104,15 +108,15 @@ class HistogramPage(Page):
         if view.show in ("frame", "score") and self.target.frames is not None:
             yield from self._paint_frame(view, window)
             return
+        self.target.ready.set()
         name = view.show if view.show in STATISTICS else "median"
         what = What(name, view.q if name == "quantile" else 0.5, self._plane)
         for made in self._pictures.paint(what, window):
             span = self._pictures.span(what, made, view.contrast)
             yield partial(self._show, made, span, view, self._title(view))
-        if what not in self._pictures.known:
-            return
         # Every other statistic then has a first look at once.
-        self._pictures.fill_rough(self._plane, lambda: self.painter.wanted)
+        if self._pictures.counts.nbytes <= READ_AHEAD:
+            self._pictures.fill_rough(self._plane, lambda: self.painter.wanted)
 
     def _paint_frame(self, view: View, window: Window) -> Iterator[Callable[[], None]]:
         frames = self.target.frames
@@ -143,12 +147,12 @@ class HistogramPage(Page):
         return name
 
     def _show(self, made: Picture, span: tuple[float, float], view: View, title: str) -> None:
-        self.picture.show(made.values, made.window, span, view.cmap)
+        self.picture.show(made.values, made.window, span, view.colours())
         texts = [f"{title}.", resolution(made.window)]
-        if made.absent >= 1:
-            texts.append("Nothing of it is counted yet.")
-        elif made.done + made.absent < 0.999:
-            texts.append(f"Refining… {made.done + made.absent:.0%}")
+        if made.absent > 0:
+            texts.append(f"{made.absent:.0%} of it is not counted yet.")
+        if made.done < 0.999:
+            texts.append(f"Refining… {made.done:.0%}")
         place = {}
         if self.target.frames is not None:
             place = {"frame-name": self._frame_name(view)}
@@ -177,7 +181,7 @@ class HistogramPage(Page):
             yield partial(self._tell, found, scale, model, view, summary)
 
     def _summary(self, found: dict[str, Distribution], view: View) -> dict[str, Any]:
-        columns = ["samples", *COLUMNS]
+        columns = ["n", *COLUMNS]
         if view.show == "quantile":
             columns.append(f"q {view.q:g}")
         outside = any(sum(d.flows.values()) for d in found.values())

@@ -6,6 +6,7 @@ import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -17,7 +18,7 @@ from jinja2 import Environment, Template
 
 from pixtally.browse.cut import Window, window_of
 from pixtally.browse.opening import Target
-from pixtally.browse.view import View
+from pixtally.browse.view import COLOURS, View
 from pixtally.errors import PixtallyError
 from pixtally.viewer.latest import Latest, Steps
 
@@ -36,7 +37,7 @@ NAMES = {
     "frame": "Frame",
     "score": "Foreground score",
 }
-CMAP_NAMES = [(c, c) for c in ("viridis", "gray", "magma", "cividis", "turbo")]
+CMAP_NAMES = [(c, c) for c in COLOURS]
 
 
 class Link(DataModel):  # type: ignore[misc]  # bokeh is not read by mypy
@@ -46,6 +47,7 @@ class Link(DataModel):  # type: ignore[misc]  # bokeh is not read by mypy
     shown = String(default="{}")
 
 
+@cache
 def template() -> Template:
     """Return the page's HTML, with its style and script in it."""
     assets = files("pixtally.viewer") / "assets"
@@ -82,8 +84,10 @@ class Page(ABC):
         self.painter = self._latest()
         self.teller = self._latest()
         self.watcher = self._latest()
-        self.build()
-        self._publish()
+        # Bokeh else walks over all models after every change of what belongs to the page.
+        with doc.models.freeze():
+            self.build()
+            self._publish()
 
     def _latest(self) -> Latest:
         return Latest(self._hand_over, lambda text: self.say(status=text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,6 +60,7 @@ def start_server(target: Target, port: int | None = None, address: str = "127.0.
         make_page(doc, target)
 
     def serve(on: int) -> Server:
+        _try_out(address, on)
         server = Server(
             {"/": Application(FunctionHandler(fill))},
             port=on,
@@ -72,6 +74,7 @@ def start_server(target: Target, port: int | None = None, address: str = "127.0.
         origins.update(f"{host}:{server.port}" for host in {"localhost", "127.0.0.1", address})
         return server
 
+    threading.Thread(target=target.warm_up, daemon=True, name="pixtally-warm").start()
     try:
         return serve(DEFAULT_PORT if port is None else port)
     except OSError as error:
@@ -85,6 +88,12 @@ def start_server(target: Target, port: int | None = None, address: str = "127.0.
         raise PixtallyError(
             f"port {port} is {why}; choose another (--port 0 takes any free one)"
         ) from None
+
+
+def _try_out(address: str, port: int) -> None:
+    """Raise the OSError of a port that is taken; tornado would leave a socket open."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    socket.create_server((address, port), family=family).close()
 
 
 def url_of(server: Server) -> str:

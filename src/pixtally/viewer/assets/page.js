@@ -15,7 +15,7 @@
     dark: { ink: "#e7edf4", soft: "#a3b0bf", line: "#303b48", card: "#161d26", empty: "#222c38", a: "#6bb3ff", b: "#ffab66" },
   };
   const HERE = { sync: false };  // Python need not know
-  let models = null, dragging = "pan", comparing = false, placed = false, timer = 0, sent = "";
+  let models = null, dragging = "pan", comparing = false, placed = false, timer = 0, sent = "", tabled = "";
 
   // --- sending -------------------------------------------------------------------------------
   const query = () => {
@@ -178,11 +178,11 @@
   const KEYS = {
     "[": () => quantile(-0.05), "]": () => quantile(0.05), PageUp: () => frame(-1), PageDown: () => frame(1),
     "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: () => goTo(""),
-    b: () => drag(dragging === "pan" ? "box" : "pan"), "?": () => $("keys").showModal(),
+    "?": () => $("keys").showModal(),
   };
   const HISTOGRAM_KEYS = {
     ArrowLeft: (n) => step(0, -n), ArrowRight: (n) => step(0, n), ArrowUp: (n) => step(-n, 0), ArrowDown: (n) => step(n, 0),
-    c: compare, l: () => change({ log: view.log === "1" ? "0" : "1" }),
+    b: () => drag(dragging === "pan" ? "box" : "pan"), c: compare, l: () => change({ log: view.log === "1" ? "0" : "1" }),
     ...Object.fromEntries(["median", "mean", "std", "mode", "entropy", "quantile"].map((s, k) => [k + 1, () => change({ show: s })])),
   };
   function key(event) {
@@ -221,9 +221,17 @@
     const found = JSON.parse(models.link.shown || "{}");
     for (const [id, text] of Object.entries(found.texts || {})) if ($(id) && $(id).textContent !== text) $(id).textContent = text;
     if (found.banner !== undefined) { $("banner").textContent = found.banner; $("banner").hidden = !found.banner; }
-    if (found.summary && $("summary")) table(found.summary);
+    const summary = JSON.stringify(found.summary || {});
+    if (found.summary && summary !== tabled) { tabled = summary; table(found.summary); }
     if (found.after !== undefined && $("after-figure")) $("after-figure").classList.toggle("same", !found.after);
     window.pixtally.state = found;
+  }
+
+  // Remember when there was something to see, for tests and benchmarks.
+  function drawn() {
+    const image = models.source.data.values[0];
+    if (window.pixtally.first || !image || !image.some(Number.isFinite)) return;
+    requestAnimationFrame(() => requestAnimationFrame(() => { window.pixtally.first ||= performance.now(); }));
   }
 
   // --- theme ---------------------------------------------------------------------------------
@@ -234,9 +242,9 @@
     document.documentElement.style.colorScheme = name;
     if (!models) return;
     for (const fig of models.figures) {
-      fig.setv({ background_fill_color: models.images.includes(fig) ? t.empty : t.card, border_fill_color: t.card, outline_line_color: t.line }, HERE);
+      fig.setv({ background_fill_color: models.images.includes(fig) ? t.empty : t.card, outline_line_color: t.line }, HERE);
       for (const axis of [...fig.left, ...fig.below, ...fig.right]) {
-        if (axis.type === "ColorBar") axis.setv({ background_fill_color: t.card, major_label_text_color: t.ink, title_text_color: t.ink, major_tick_line_color: t.soft, bar_line_color: t.line }, HERE);
+        if (axis.type === "ColorBar") axis.setv({ major_label_text_color: t.ink, title_text_color: t.ink, major_tick_line_color: t.soft, bar_line_color: t.line }, HERE);
         else axis.setv({ axis_line_color: t.line, major_tick_line_color: t.line, minor_tick_line_color: null, major_label_text_color: t.soft, axis_label_text_color: t.ink }, HERE);
       }
       for (const grid of fig.center) if (grid.grid_line_color !== undefined) grid.setv({ grid_line_color: models.images.includes(fig) ? null : t.line }, HERE);
@@ -250,10 +258,10 @@
     state: {}, asked: 0, first: 0, models: null, tap, box, hover, moved,
     start(found) {
       models = window.pixtally.models = found;
+      window.pixtally.started = performance.now();
       const fig = models.image;
       for (const property of ["inner_width", "inner_height"]) fig.properties[property].change.connect(() => { put(); change({}, 30); });
       models.link.properties.shown.change.connect(shown);
-      const drawn = () => requestAnimationFrame(() => requestAnimationFrame(() => { window.pixtally.first ||= performance.now(); }));
       models.source.properties.data.change.connect(drawn);
       connect(); drag("pan"); paint(); put(); showControls(); shown();
       send();
