@@ -13,10 +13,11 @@ PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
     {"_version", "errors", "sizes", "_lazy", "interrupts"},
-    {"axis", "kernels"},
+    {"axis", "kernels", "tile_chunks"},
     {"schema", "plan", "layout"},
-    {"history", "colormaps"},
-    {"windows"},
+    {"history", "colormaps", "limits", "safe_yaml"},
+    {"cuts"},
+    {"windows", "zarr_trust", "records"},
     {"blocks", "reduce"},
     {"operands", "tiles"},
     {"planes", "recipes"},
@@ -27,7 +28,7 @@ FLOORS = [
     {"screen", "unusual", "regions"},
     {"overview"},
     {
-        *("progress", "zarr_io", "display", "preview", "render", "demo", "readers", "records"),
+        *("progress", "zarr_io", "display", "preview", "render", "demo", "readers"),
         *("disk", "node", "unread", "charts", "uhi", "worker_memory"),
     },
     {"plots", "unit_cost", "zarr_metadata"},
@@ -55,13 +56,13 @@ FLOORS = [
 
 ONLY_IN = {
     "distributed": {"cluster", "cluster_check", "jobs", "submit", "workers"},
-    "zarr": {"zarr_io", "store", "ingest", "image_store"},
+    "zarr": {"zarr_io", "zarr_trust", "store", "ingest", "image_store"},
     "matplotlib": {"colormaps", "preview", "plots", "report"},
     "bokeh": {"viewer"},
     "tornado": {"viewer"},
-    "yaml": {"pipeline", "spec", "cluster_file", "cli_common", "report", "browse"},
+    "yaml": {"pipeline", "safe_yaml", "report", "browse"},
     "dask": {
-        *("windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
+        *("cuts", "windows", "blocks", "reduce", "operands", "tiles", "histogram", "answers"),
         *("overview", "planes", "pixel_scope", "equalize", "clahe", "match"),
         *("transforms", "render", "mixture_data", "mixture"),
         *("jobs", "what_is_read", "store", "cluster", "pipeline", "write", "verify"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import pixtally as pt
 from pixtally.browse.counts import open_counts
 from pixtally.browse.cut import Region, Tiles, Window, samples, tiles_of, window_of
-from pixtally.browse.distribution import distribution, fit
+from pixtally.browse.distribution import distribution, fit, sampled_distribution
 from pixtally.browse.frames import Frames, changed, counted, picture
 from pixtally.browse.opening import open_target, target_of
 from pixtally.browse.pictures import Pictures, What, statistic
@@ -205,14 +205,18 @@ def test_a_picture_is_not_read_twice(store):
 def test_colours_span_the_whole_image_and_are_shared_by_values(store, images):
     pictures = in_tiles(store)
     whole = Window(Region(0, 50, 0, 70), 1)
-    spans = set()
-    for what in (What("median"), What("mean"), What("quantile", 0.9)):
+
+    def span(what: What, contrast: str = "robust") -> tuple[float, float]:
         last = list(pictures.paint(what, whole))[-1]
-        spans.add(pictures.span(what, last, "robust"))
-    assert len(spans) == 1
-    low, high = spans.pop()
-    assert low <= quantile(images, 0.05).min() + 1
-    assert high >= np.quantile(quantile(images, 0.95), 0.99)
+        return pictures.span(what, last, contrast)
+
+    shared = span(What("median"))
+    assert shared == pytest.approx(tuple(np.quantile(quantile(images, 0.5), [0.001, 0.999])))
+    assert span(What("mean")) == span(What("mode")) == shared
+    high = span(What("quantile", 0.9))
+    assert high[0] == shared[0]
+    assert high[1] == pytest.approx(np.quantile(quantile(images, 0.9), 0.999))
+    assert span(What("std"), "full") == pytest.approx((images.std(0).min(), images.std(0).max()))
     part = list(pictures.paint(What("median"), Window(Region(0, 5, 0, 5), 1)))[-1]
     assert pictures.span(What("median"), part, "view")[1] <= part.values.max()
 
@@ -256,6 +260,14 @@ def test_a_distribution_is_that_of_its_pixels(store, images, region, warm):
     assert numbers["std"] == pytest.approx(samples_there.std())
     assert numbers["quantile"] == np.quantile(samples_there, 0.3, method="inverted_cdf")
     assert found.cdf()[-1] == pytest.approx(1)
+
+
+def test_all_pixels_together_once_they_are_read(store, images):
+    pictures = in_tiles(store)
+    assert sampled_distribution(pictures, 0) is None
+    pictures.fill_rough(0, lambda: False)
+    found = sampled_distribution(pictures, 0)
+    np.testing.assert_array_equal(found.counts, np.bincount(images.ravel(), minlength=256))
 
 
 def test_flows_are_counted_too():
@@ -401,6 +413,37 @@ def test_what_is_complete_of_a_histogram_in_the_making(tmp_path):
     last = list(target.pictures.paint(What("median"), whole))[-1]
     np.testing.assert_array_equal(last.values, median)
     assert not target.refresh()
+
+
+def test_a_job_that_stopped_half_way_is_shown_as_far_as_it_came(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).integers(1, 200, (9, 240, 320), dtype="uint8")
+    np.save(tmp_path / "images.npy", images)
+    pt.ingest(tmp_path / "images.npy", tmp_path / "images.zarr", progress=False)
+    stored, dest = pt.open_images(tmp_path / "images.zarr"), tmp_path / "hist.zarr"
+    import pixtally.tally_job as job
+
+    counted, left = job.count_tile, [2]
+
+    def count(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("the plug is pulled")
+        return counted(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "count_tile", count)
+        with pytest.raises(Exception, match="plug"):
+            pt.write_histogram(stored, dest, bins=256, range=(0, 256), progress=False)
+    target = open_target(dest)
+    assert 0 < target.progress < 1
+    whole = window_of(target.shape, (400, 400))
+    last = list(target.pictures.paint(What("median"), whole))[-1]
+    there = np.isfinite(last.values)
+    assert there.mean() == pytest.approx(target.progress, abs=0.05)
+    np.testing.assert_array_equal(last.values[there], quantile(images, 0.5)[there])
+    pt.write_histogram(stored, dest, bins=256, range=(0, 256), progress=False)
+    assert target.refresh()
+    assert target.progress == 1
 
 
 def test_an_appended_histogram_is_read_again(tmp_path, images):

@@ -8,11 +8,11 @@ import pytest
 from skimage import exposure
 
 from pixtally.kernels.clahe import blend_tiles, clahe_block, lay_grid, tile_counts, tile_tables
-from pixtally.kernels.equalize import equalize_block
 from pixtally.kernels.luminance import luminance, recolour
 from pixtally.kernels.match import match_floats, match_table, reference_from_samples
 from pixtally.kernels.pixel_equalize import equalize_pixels
 from pixtally.kernels.recipe import Recipe
+from pixtally.kernels.whole_images import equalize_block
 
 
 def images_of(shape, dtype):

@@ -14,13 +14,13 @@ from pixtally.kernels.equalize import (
     apply_map,
     counts_of,
     edges_of,
-    equalize_block,
     map_of,
     span_of,
 )
 from pixtally.kernels.image_slots import binned_counts, find_slots, prepare_edges
 from pixtally.kernels.rank import float_ranks
 from pixtally.kernels.recipe import Recipe, UnfitError
+from pixtally.kernels.whole_images import equalize_block
 
 
 def recipe_of_numpy(image, bins=256, range=None):

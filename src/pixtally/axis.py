@@ -17,6 +17,9 @@ Kind = Literal["integer", "regular", "variable"]
 FLOWS = ("underflow", "overflow", "invalid")
 """The slots that follow the bins, in this order."""
 
+MOST_BINS = 2**24
+"""More are refused before their edges are made."""
+
 
 @dataclass(frozen=True)
 class SlotRule:
@@ -242,6 +245,8 @@ def _bins_of_full_range(dtype: np.dtype[Any], span: tuple[float, float] | None) 
 def _checked_number(bins: Any) -> int:
     if isinstance(bins, bool) or int(bins) != bins or bins < 1:
         raise PixtallyError(f"bins is {bins!r}; it is a whole number ≥ 1 or a list of edges")
+    if bins > MOST_BINS:
+        raise PixtallyError(f"bins is {bins}; at most {MOST_BINS} are counted: use fewer")
     return int(bins)
 
 

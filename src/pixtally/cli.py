@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
-from pixtally.cli_common import CLUSTER, RESTART, SET, Settings, one_line_errors, read_changes
+from pixtally.cli_common import (
+    CLUSTER,
+    RESTART,
+    SET,
+    Settings,
+    one_line_errors,
+    one_line_logs,
+    read_changes,
+)
 from pixtally.cli_common import in_cluster as _cluster
 from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
@@ -44,6 +53,9 @@ The four commonest commands:
 def main(debug: bool, verbose: bool) -> None:
     """Run the command line."""
     Settings.debug = debug
+    if not sys.warnoptions and not debug:
+        warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
+    one_line_logs()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -27,21 +28,40 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             message, code = _stopped(), 130
-        except click.exceptions.Exit:
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
         except PixtallyError as error:
             message, code = str(error), 1
             if Settings.debug:
                 raise
-        except Exception as error:
+        except SystemExit:
+            raise
+        except BaseException as error:  # compiled libraries panic by an error of their own kind
             if Settings.debug:
                 raise
-            reason = " ".join(str(error).split()) or type(error).__name__
-            message, code = f"{reason} ({type(error).__name__}; --debug shows where)", 1
-        click.echo(f"pixtally: {message}", err=True)
+            message, code = _unforeseen(error), 1
+        click.echo(f"pixtally: {one_line(message)}", err=True)
         raise click.exceptions.Exit(code)
 
     return wrapped
+
+
+def _unforeseen(error: BaseException) -> str:
+    """Tell an error that no check foresaw."""
+    from pixtally.disk import DiskFullError, is_disk_full
+
+    if is_disk_full(error):
+        return str(DiskFullError.at(Path.cwd(), 0, error))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, MemoryError):
+        reason = f"out of memory: {reason}; see 'pixtally plan', use fewer bins or smaller images"
+    return f"{reason[:500]} ({type(error).__name__}; --debug shows where)"
+
+
+def one_line(message: str) -> str:
+    """Spell line breaks, control characters and what is no UTF-8, which file names may hold."""
+    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
 def _stopped() -> str:
@@ -52,6 +72,25 @@ def _stopped() -> str:
     at = f" while {Interrupted.stage.how_far()}" if Interrupted.stage is not None else ""
     command = (typed() or "the same command").replace(" --restart", "")
     return f"stopped{at}; go on with: {command}"
+
+
+def one_line_logs() -> None:
+    """Leave tracebacks out of what event loops log: what matters to users is raised, too."""
+    factory = logging.getLogRecordFactory()
+    if getattr(factory, "one_line", False):
+        return
+
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        if record.name.split(".")[0] in LOOPS and not Settings.debug:
+            record.exc_info = record.exc_text = None
+        return record
+
+    make.one_line = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make)
+
+
+LOOPS = ("distributed", "tornado", "asyncio")
 
 
 CLUSTER = click.option(
@@ -78,17 +117,14 @@ SET = click.option(
 
 def read_changes(texts: tuple[str, ...]) -> dict[str, Any]:
     """Read ``a.b=value`` with the value as YAML."""
-    import yaml
+    from pixtally.safe_yaml import parse_yaml
 
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise PixtallyError(f"--set {text}: write name=value, such as output.store=a.zarr")
-        try:
-            found[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise PixtallyError(f"--set {text}: the value is not YAML") from None
+        found[name] = parse_yaml(value, f"the value of --set {text}")
         if name in PATHS:
             found[name] = _from_here(found[name])
     return found

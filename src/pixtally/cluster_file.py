@@ -9,10 +9,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pixtally.errors import PixtallyError
+from pixtally.safe_yaml import read_yaml
 
 
 @dataclass(frozen=True)
@@ -161,12 +161,7 @@ def read_cluster(path: str | PathLike[str]) -> tuple[ClusterBlock, dict[str, Any
     PixtallyError
         When it cannot be read, or names something that is not there or not allowed.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise PixtallyError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PixtallyError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     block = content.get("pixtally") if isinstance(content, dict) else None
     if not isinstance(block, dict) or not isinstance(block.get("cluster"), dict):
         raise PixtallyError(

@@ -12,6 +12,7 @@ import numpy as np
 
 from pixtally.errors import PixtallyError
 from pixtally.layout import Layout, choose_layout
+from pixtally.limits import MOST_SHARDS
 from pixtally.readers import UnreadableError, read_images
 from pixtally.shards import FIX, Frame, as_stored
 from pixtally.sources import LeftOut, Source, SourceNames, list_sources
@@ -102,6 +103,12 @@ def look_over(
     frame = _example(listed, unusable, gray, skip)
     images = sum(source.images for source in listed)
     layout = choose_layout(images, frame.shape, np.dtype(frame.dtype).itemsize, chunks)
+    if layout.n_shards > MOST_SHARDS:
+        largest = max(listed, key=lambda source: source.images)
+        raise PixtallyError(
+            f"{largest.name} claims {largest.images} images, {layout.n_shards} shards in all; at "
+            f"most {MOST_SHARDS} are written: name fewer files, or this one is damaged"
+        )
     return Collection(listed, unusable, frame, layout, skip)
 
 

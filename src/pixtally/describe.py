@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pixtally import schema
-from pixtally.axis import BinAxis
 from pixtally.errors import PixtallyError
 from pixtally.records import RECORDS, partial_path, read_records
 from pixtally.sizes import size_text
@@ -79,14 +78,15 @@ def _histogram(path: Path) -> dict[str, Any]:
     plain = attrs is not None and attrs.get("pixtally_format") == schema.FORMAT
     if attrs is None or counts is None or ends is None or not plain or "axis" not in attrs:
         attrs, counts, ends = _opened_histogram(path)
-    axis = json.loads(attrs["axis"])
+    sizes = dict(zip(counts.dims, counts.shape, strict=True))
+    axis = schema.check_attributes(attrs, sizes.get(schema.BIN), str(path))
     return {
         "kind": "histogram",
         "path": str(path),
         "n_images": int(attrs["n_images"]),
-        "pixels": {d: n for d, n in zip(counts.dims, counts.shape, strict=True) if d != schema.BIN},
-        "axis": axis,
-        "axis_text": str(BinAxis.from_dict(axis)),
+        "pixels": {d: n for d, n in sizes.items() if d != schema.BIN},
+        "axis": axis.to_dict(),
+        "axis_text": str(axis),
         "dtype": counts.dtype,
         "weighted": bool(attrs["weighted"]),
         "first_image": ends[0] if ends else None,
@@ -144,7 +144,8 @@ def _plain(sizes: Any) -> list[int] | None:
 
 def left_out(path: Path) -> list[Any]:
     """Return the images that a collection was ingested without: ``image`` and ``reason``."""
-    return list((group_attributes(path) or {}).get("left_out", []))
+    found = (group_attributes(path) or {}).get("left_out", [])
+    return [bad for bad in found if isinstance(bad, dict)] if isinstance(found, list) else []
 
 
 def _bytes(path: Path) -> int:

@@ -19,14 +19,13 @@ from pixtally.kernels.equalize import (
     check_range,
     counts_of,
     edges_of,
-    equalize_block,
-    image_batches,
     map_of,
     span_of,
 )
 from pixtally.kernels.image_slots import Edges
 from pixtally.kernels.luminance import luminance, recolour
 from pixtally.kernels.recipe import Recipe, UnfitError
+from pixtally.kernels.whole_images import equalize_block, image_batches
 from pixtally.operands import ArrayLike
 from pixtally.pixel_scope import equalize_pixelwise
 from pixtally.planes import (

@@ -27,7 +27,7 @@ from pixtally.jobs import RECORDS, JobFolder, read_records, run_units
 from pixtally.layout import Layout
 from pixtally.progress import Advance, stage
 from pixtally.shards import PARTS, Job, Part, fill, plan_parts, share_path
-from pixtally.sources import LeftOut, SourceNames
+from pixtally.sources import LeftOut, SourceNames, printable
 
 __all__ = ["Ingested", "ingest", "ingest_images", "survey"]
 
@@ -337,7 +337,7 @@ class _Work:
 
     def _attributes(self, made: Ingested, names: Sequence[Any]) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        named = ", ".join(fspath(name) for name in names[:3]) + (", ..." if names[3:] else "")
+        named = ", ".join(printable(fspath(n)) for n in names[:3]) + (", ..." if names[3:] else "")
         files = len(self.sources)
         return {
             "Conventions": "CF-1.11",

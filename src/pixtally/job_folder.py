@@ -88,7 +88,7 @@ class JobFolder:
         reads: Callable[[], Read] = dict,
         size: int = 0,
     ) -> None:
-        self.dest = Path(dest)
+        self.dest = _checked_name(Path(dest))
         self.settings = json.loads(json.dumps(settings))
         self._look = reads
         self.reads = reads()
@@ -302,6 +302,16 @@ class JobFolder:
             shutil.rmtree(self._replaced, ignore_errors=True)
         else:
             os.replace(self._replaced, self.dest)
+
+
+def _checked_name(dest: Path) -> Path:
+    """Refuse a name that not every library here can write."""
+    text = str(dest)
+    if not dest.name or "\0" in text or not text.isprintable():
+        raise PixtallyError(
+            f"{text!r} is no name for a store; use one of printable UTF-8 characters"
+        )
+    return dest
 
 
 def _read_settings(store: Path) -> dict[str, Any] | None:

@@ -84,13 +84,13 @@ class Journal:
 
     def _refuse_second(self) -> None:
         """Leave the journal of a run that is alive alone."""
-        other = read_journal(self.path)
+        other = read_facts(self.path)
         if other is None or other.get("state") != "running":
             return
         seen = {"seen": age(self.path)}
         if alive(seen | {k: v for k, v in other.items() if k in ("host", "pid", "since")}):
             since = other.get("since")
-            clock = time.localtime(since if isinstance(since, int | float) else 0)
+            clock = time.localtime(since or 0)
             raise PixtallyError(
                 f"{other.get('store', self.path)} is being written by process {other.get('pid')} "
                 f"on {other.get('host')} since {time.strftime('%Y-%m-%d %H:%M:%S', clock)}; wait "
@@ -144,6 +144,24 @@ def read_journal(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+TEXTS = ("host", "command", "folder", "error", "scheduler", "key", "state", "stage", "store")
+NUMBERS = {"pid": 2**31, "since": 2**36, "left_out": 2**63, "n_images": 2**63}
+"""Facts of a journal or a lock; numbers with what is above all sense."""
+
+
+def read_facts(path: Path) -> dict[str, Any] | None:
+    """Return the facts of a journal or a lock that are what they should be."""
+    found = read_journal(path)
+    if found is None:
+        return None
+    texts = {n: found[n] for n in TEXTS if isinstance(found.get(n), str)}
+    return texts | {n: found[n] for n, most in NUMBERS.items() if _is_number(found.get(n), most)}
+
+
+def _is_number(value: Any, most: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < most
 
 
 def alive(found: dict[str, Any]) -> bool | None:

@@ -20,6 +20,7 @@ import yaml
 
 from pixtally import display
 from pixtally.demo import write_demo
+from pixtally.errors import PixtallyError
 from pixtally.histogram import prepare
 from pixtally.image_plan import ImagesPlan
 from pixtally.ingest import Ingested, ingest_images, survey
@@ -87,7 +88,24 @@ class Pipeline:
         changes : mapping, optional
             Values by dotted name that replace those of the file.
         """
-        return cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
+        made = cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
+        made._stay_below(str(path), set(changes or {}))
+        return made
+
+    def _stay_below(self, file: str, named_by_user: set[str]) -> None:
+        """Refuse a file that writes outside its own folder, unless the caller named the place."""
+        for field_name, value in self.spec.written().items():
+            if value is None or field_name in named_by_user:
+                continue
+            try:
+                below = self.folder.resolve() in self.path(value).resolve().parents
+            except (OSError, ValueError, RuntimeError) as error:
+                raise PixtallyError(f"{file}: {field_name} is no path: {error}") from None
+            if not below:
+                raise PixtallyError(
+                    f"{file}: {field_name} is {value}, which is not inside the pipeline's folder; "
+                    f"name it yourself: --set {field_name}={value}"
+                )
 
     def path(self, name: str) -> Path:
         """Return a path of the specification as seen from here."""

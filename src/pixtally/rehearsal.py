@@ -33,10 +33,10 @@ def rehearsed(function: Callable[..., object], *arguments: Any) -> Iterator[floa
         rehearse(function, *arguments)
         yield take_compile_seconds()
         return
-    from pixtally.workers import Rehearsal
+    from pixtally.workers import Rehearsal, register
 
     plugin = Rehearsal(function, *arguments)
-    client.register_plugin(plugin)
+    register(client, plugin)
     try:
         yield max(client.run(take_compile_seconds).values(), default=0.0)
     finally:

@@ -116,7 +116,45 @@ def axis_of(hist: xr.Dataset) -> BinAxis:
         When the Dataset is no histogram, or one of another format version.
     """
     check_histogram(hist)
-    return BinAxis.from_dict(json.loads(hist.attrs["axis"]))
+    return check_attributes(hist.attrs, hist.sizes.get(BIN), "this Dataset")
+
+
+def check_attributes(attrs: Mapping[Any, Any], bins: int | None, name: str) -> BinAxis:
+    """Return the axis of a histogram from its attributes, which anyone may have written.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the histogram.
+    bins : int
+        Bins that it has.
+    name : str
+        What stands for it in errors.
+
+    Raises
+    ------
+    PixtallyError
+        When they do not hold together.
+    """
+    try:
+        axis = BinAxis.from_dict(json.loads(attrs["axis"]))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise PixtallyError(
+            f"{name} has an attribute 'axis' that is no axis ({type(error).__name__}: {error}); "
+            "its metadata is damaged: make it again"
+        ) from None
+    if axis.bins != bins:
+        raise PixtallyError(
+            f"{name} has {bins} bins, its attribute 'axis' says {axis.bins}; its metadata is "
+            "damaged: make it again"
+        )
+    for number in ("n_images", "weighted"):
+        if not isinstance(attrs.get(number), int | np.integer):
+            raise PixtallyError(
+                f"{name} has the attribute {number} = {attrs.get(number)!r}, which is no whole "
+                "number; its metadata is damaged: make it again"
+            )
+    return axis
 
 
 def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
@@ -134,3 +172,4 @@ def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
             f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
             "read it with the pixtally that wrote it, or count again"
         )
+    check_attributes(hist.attrs, hist.sizes.get(BIN), name)

@@ -217,7 +217,7 @@ def _scan_one(file: tuple[str, str]) -> Source | UnreadableError:
     )
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """Spell bytes that are no UTF-8, which file names may hold, by their numbers."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
@@ -228,7 +228,7 @@ def _unique_names(paths: list[str]) -> list[str]:
     The last folder is part of the name because cameras restart their numbering: ``day1/0001.png``
     and ``day2/0001.png`` must not be taken for one image when a collection is appended to.
     """
-    parts = [Path(_printable(path)).parts for path in paths]
+    parts = [Path(printable(path)).parts for path in paths]
     distinct = len(set(parts))
     longest = max(len(each) for each in parts)
     for depth in range(2, longest + 1):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -22,6 +20,7 @@ from pixtally import model_steps as model_steps  # registers its steps
 from pixtally import repair_steps as repair_steps  # registers its steps
 from pixtally.cluster_file import first_problem
 from pixtally.errors import PixtallyError
+from pixtally.safe_yaml import read_yaml
 from pixtally.steps import STEPS, Step, steps_schema
 
 WAYS = ("images", "zarr", "demo")
@@ -109,6 +108,17 @@ class Spec(Strict):
     steps: list[SerializeAsAny[Step]] = Field(min_length=1)
     output: Output
 
+    def written(self) -> dict[str, str | None]:
+        """Return the paths that the pipeline writes, by dotted name."""
+        return {
+            "source.store": self.source.store,
+            "mask.store": self.mask.store if self.mask else None,
+            "output.store": self.output.store,
+            "output.statistics": self.output.statistics,
+            "output.png": self.output.png,
+            "output.report": self.output.report,
+        }
+
     @field_validator("steps", mode="before")
     @classmethod
     def _read_steps(cls, steps: Any) -> list[Step]:
@@ -171,12 +181,7 @@ def read_spec(path: str | PathLike[str], changes: dict[str, Any] | None = None) 
     PixtallyError
         In one line: which field, what was found, what is expected.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise PixtallyError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise PixtallyError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise PixtallyError(f"{path} is no pipeline; it needs source, steps and output")
     for name, value in (changes or {}).items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from pixtally.errors import PixtallyError
 from pixtally.jobs import RECORDS, partial_path
-from pixtally.journal import age, alive, read_journal
+from pixtally.journal import age, alive, read_facts, read_journal
 
 WORDS = {
     "pixel_histogram": "counting",
@@ -46,7 +46,7 @@ def job_status(store: Path) -> dict[str, Any]:
         When there is neither a store nor a job.
     """
     store = store.absolute()
-    journal = read_journal(journal_path(store))
+    journal = read_facts(journal_path(store))
     found: dict[str, Any] = {"store": str(store)}
     making = store
     if journal is not None and journal.get("state") == "running" and "store" in journal:
@@ -96,7 +96,7 @@ def _progress(folder: Path) -> dict[str, Any]:
         "stage": WORDS.get(str(settings.get("job")), "reading images"),
         "units_done": len(done) + len(earlier),
     }
-    lock = read_journal(records / "lock.json")
+    lock = read_facts(records / "lock.json")
     if (records / "job.json").exists():
         found["began"] = (records / "job.json").stat().st_mtime
     if lock is not None:
@@ -124,7 +124,7 @@ def _units(folder: Path) -> int | None:
     plan = read_journal(folder / RECORDS / "plan.json")
     if plan is not None:
         tasks = plan.get("tasks")
-        return int(tasks) if isinstance(tasks, int) else None
+        return int(tasks) if isinstance(tasks, int) and tasks >= 0 else None
     array = read_journal(folder / "images" / "zarr.json") or {}
     try:
         shape, shards = array["shape"], array["chunk_grid"]["configuration"]["chunk_shape"]
@@ -139,7 +139,7 @@ def _images(folder: Path, settings: dict[str, Any]) -> int | None:
     array = read_journal(folder / "images" / "zarr.json")
     for place in (settings, plan, array):
         shape = (place or {}).get("shape")
-        if isinstance(shape, list) and shape and isinstance(shape[0], int):
+        if isinstance(shape, list) and shape and isinstance(shape[0], int) and shape[0] >= 0:
             return int(shape[0])
     return None
 

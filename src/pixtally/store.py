@@ -16,6 +16,7 @@ from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path
 from pixtally.sizes import MiB
 from pixtally.zarr_io import StoredArray
+from pixtally.zarr_trust import check_arrays
 
 FORMAT = 1
 """Version of the layout of a store of images; a reader refuses any other."""
@@ -89,12 +90,17 @@ def _open_dataset(path: Path) -> xr.Dataset:
         raise PixtallyError(f"{path} does not exist; {hint}")
     try:
         if path.is_dir():
+            check_arrays(path)
             found: xr.Dataset = xr.open_zarr(path, chunks=None, consolidated=_is_consolidated(path))
             return found
         return xr.open_dataset(path)
+    except PixtallyError:
+        raise
     except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise PixtallyError(f"{path} cannot be opened as Zarr or NetCDF: {reason}") from error
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise PixtallyError(
+            f"{path} cannot be opened as Zarr or NetCDF: {reason}; make it again, or name another"
+        ) from error
 
 
 def _check_version(dataset: xr.Dataset, path: Path) -> None:
@@ -170,5 +176,11 @@ def open_histogram(path: str | PathLike[str]) -> xr.Dataset:
     pixels.pop(schema.BIN, None)
     coords = [n for n in (schema.BOUNDS, schema.IMAGE_ID) if n in dataset.data_vars]
     dataset = dataset.set_coords(coords)
-    dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    try:
+        dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"the coordinates of {store} cannot be read: {reason}; make it again"
+        ) from error
     return dataset.chunk({**pixels, schema.BIN: -1})

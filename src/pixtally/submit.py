@@ -13,7 +13,7 @@ from pixtally.cluster_check import blind_workers
 from pixtally.cluster_file import ClusterBlock, read_cluster
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path, write_json
-from pixtally.journal import DEAD, age, alive, read_journal, typed
+from pixtally.journal import DEAD, age, alive, read_facts, typed
 from pixtally.pipeline import Pipeline
 from pixtally.spec import make_spec
 from pixtally.status import job_status, journal_path
@@ -151,15 +151,15 @@ def _take_over(pipeline: Pipeline, about: dict[str, Any]) -> bool:
     can see whether a process lives, but the journal has its pulse.
     """
     path = journal_path(pipeline.output)
-    before = read_journal(path)
+    before = read_facts(path)
     if before is None or before.get("key") != about["key"] or before.get("state") != "running":
         return False
     while age(path) < DEAD and not _is_gone(before):
         time.sleep(1)
     for store in {str(before.get("store", pipeline.output)), str(pipeline.output)}:
         lock = partial_path(Path(store)) / "pixtally" / "lock.json"
-        holder = read_journal(lock) or {}
-        if (holder.get("host"), holder.get("pid")) == (before["host"], before["pid"]):
+        holder = read_facts(lock) or {}
+        if [holder.get(n) for n in ("host", "pid")] == [before.get(n) for n in ("host", "pid")]:
             lock.unlink(missing_ok=True)
     return True
 

@@ -8,37 +8,23 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import DataNode, TaskRef, convert_legacy_graph
+from dask._task_spec import convert_legacy_graph
 from dask.base import tokenize
 from numpy.typing import NDArray
 
-GETTERS = ("getter", "getter_nofancy", "getter_inline")
-"""Names of Dask's functions that cut a chunk out of a stored array."""
+from pixtally.cuts import GETTERS, StoredPart, cut_of
 
 
 def stored_array(array: da.Array) -> Any | None:
     """Return what a Dask array is a mere window on, or None when anything is computed.
 
     Recognised are the graphs of `dask.array.from_array` with or without inlining, which is also
-    what `xarray.open_zarr` builds.
+    what `xarray.open_zarr` builds, and slices of them.
     """
-    layers = array.__dask_graph__().layers
-    if len(layers) > 2 or array.name not in layers:
+    cut = cut_of(array)
+    if cut is None:
         return None
-    tasks = dict(layers[array.name])
-    task = convert_legacy_graph(tasks).get(next(iter(tasks), None))
-    function = getattr(getattr(task, "func", None), "__name__", "")
-    if function not in GETTERS:
-        return None
-    target = task.args[0]
-    if isinstance(target, TaskRef):
-        others = [dict(layer) for name, layer in layers.items() if name != array.name]
-        target = others[0].get(target.key) if others else None
-    if isinstance(target, DataNode):
-        target = target.value
-    whole = getattr(target, "shape", None) == array.shape
-    whole = whole and getattr(target, "dtype", None) == array.dtype
-    return target if whole and not isinstance(target, np.ndarray) else None
+    return cut.array if cut.shape == cut.array.shape else cut
 
 
 def with_chunks(array: da.Array, chunks: tuple[Any, ...]) -> da.Array:
@@ -90,7 +76,7 @@ def _bytes_read(task: Any) -> int:
 
 
 @dataclass(frozen=True)
-class Picked:
+class Picked(StoredPart):
     """Some images of a stored array, in rising order, still read straight from the store.
 
     Attributes
@@ -112,17 +98,6 @@ class Picked:
         """Shape with the picked images only."""
         whole = self.array.shape
         return (*whole[: self.axis], len(self.rows), *whole[self.axis + 1 :])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the samples."""
-        found: np.dtype[Any] = np.dtype(self.array.dtype)
-        return found
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
 
     @property
     def chunks(self) -> tuple[int, ...] | None:

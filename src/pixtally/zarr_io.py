@@ -19,8 +19,14 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 
+from pixtally.errors import PixtallyError
+from pixtally.records import read_object
+
 ZSTD_LEVEL = 1
 """Level 1 reaches the ratio of level 3 on camera images at twice the speed of writing."""
+
+SMALL = "pixtally_replaceable"
+"""Attribute of the stores that `write_small` wrote, and may replace."""
 
 FAST_CODECS: dict[str, Any] = {
     "codec_pipeline.path": "zarrs.ZarrsCodecPipeline",
@@ -105,6 +111,21 @@ def _opened(path: str, name: str, stamp: int) -> Any:
     return open_array(path, name)
 
 
+@contextmanager
+def _telling(path: str, name: str) -> Iterator[None]:
+    """Name the array in what zarr and its codecs raise about it."""
+    try:
+        yield
+    except (IndexError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"{path}/{name} cannot be read: {reason}; 'pixtally verify {path}' names the file, or "
+            "its metadata is damaged"
+        ) from error
+
+
 class StoredArray:
     """An array in a local Zarr group that is opened where it is read.
 
@@ -123,7 +144,8 @@ class StoredArray:
         self.path = os.path.abspath(path)
         self.name = name
         self.stamp = Path(self.path, name, "zarr.json").stat().st_mtime_ns
-        array = _opened(self.path, name, self.stamp)
+        with _telling(self.path, name):
+            array = _opened(self.path, name, self.stamp)
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = array.dtype
         self.chunks: tuple[int, ...] = array.chunks
@@ -131,7 +153,8 @@ class StoredArray:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        return np.asarray(_opened(self.path, self.name, self.stamp)[index])
+        with _telling(self.path, self.name):
+            return np.asarray(_opened(self.path, self.name, self.stamp)[index])
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return ("pixtally.StoredArray", self.path, self.name, self.stamp)
@@ -141,11 +164,27 @@ class StoredArray:
 
 
 def write_small(dataset: xr.Dataset, path: Path) -> None:
-    """Write a Dataset that fits in memory: to a scratch name, then renamed."""
+    """Write a Dataset that fits in memory: to a scratch name, then renamed.
+
+    Raises
+    ------
+    PixtallyError
+        When there is something at `path` that this function did not write.
+    """
+    if path.exists() and not _is_small(path):
+        raise PixtallyError(
+            f"{path} exists and is no result that may be replaced; name another store or remove it"
+        )
     scratch = path.with_name(path.name + ".partial")
     shutil.rmtree(scratch, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
+    dataset = dataset.assign_attrs({SMALL: 1})
     dataset.drop_encoding().to_zarr(scratch, zarr_format=3, consolidated=False)
     consolidate(scratch)
     shutil.rmtree(path, ignore_errors=True)
     scratch.rename(path)
+
+
+def _is_small(path: Path) -> bool:
+    found = (read_object(path / "zarr.json") or {}).get("attributes")
+    return isinstance(found, dict) and found.get(SMALL) == 1

@@ -134,17 +134,40 @@ class Counts:
         index = self._index(plane, region)
         return np.stack([self.reader.read(name, index).reshape(region.shape) for name in FLOWS])
 
+    def _done(self, plane: int, region: Region) -> NDArray[np.bool_]:
+        """Return which of the chunks that a region touches are complete."""
+        (cy, cx), done = self.chunk, self.done
+        rows, columns = region.y0 // cy, region.x0 // cx
+        ends = -(-region.y1 // cy), -(-region.x1 // cx)
+        if done is None:
+            return np.ones((ends[0] - rows, ends[1] - columns), bool)
+        part: NDArray[np.bool_] = done[plane, rows : ends[0], columns : ends[1]]
+        return part
+
     def complete(self, plane: int, region: Region) -> bool:
         """Tell whether all of a region is counted."""
-        if self.done is None:
-            return True
+        return self.done is None or bool(self._done(plane, region).all())
+
+    def counted(self, plane: int, region: Region) -> NDArray[np.bool_]:
+        """Return which pixels of a region are counted, shape (rows, columns)."""
         cy, cx = self.chunk
-        part = self.done[
-            plane,
-            region.y0 // cy : -(-region.y1 // cy),
-            region.x0 // cx : -(-region.x1 // cx),
-        ]
-        return bool(part.all())
+        done = self._done(plane, region)
+        rows = np.arange(region.y0, region.y1) // cy - region.y0 // cy
+        columns = np.arange(region.x0, region.x1) // cx - region.x0 // cx
+        return done[np.ix_(rows, columns)]
+
+    def read_counted(self, plane: int, region: Region) -> NDArray[Any]:
+        """Return counts as `read` does, zeros where they are not complete: those are not read."""
+        if self.complete(plane, region):
+            return self.read(plane, region)
+        found = np.zeros((*region.shape, self.axis.bins), self.dtype)
+        (cy, cx), done = self.chunk, self._done(plane, region)
+        first = region.y0 // cy, region.x0 // cx
+        for row, column in np.argwhere(done):
+            y, x = int(row + first[0]) * cy, int(column + first[1]) * cx
+            part = Region(y, y + cy, x, x + cx).common(region)
+            found[part.within(region)] = self.read(plane, part)
+        return found
 
     @property
     def progress(self) -> float:

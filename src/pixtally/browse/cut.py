@@ -40,6 +40,15 @@ class Region:
             y0, max(y0 + 1, min(self.y1, shape[0])), x0, max(x0 + 1, min(self.x1, shape[1]))
         )
 
+    def common(self, other: Region) -> Region:
+        """Return what lies in both; they must touch."""
+        return Region(
+            max(self.y0, other.y0),
+            min(self.y1, other.y1),
+            max(self.x0, other.x0),
+            min(self.x1, other.x1),
+        )
+
     def within(self, outer: Region) -> tuple[slice, slice]:
         """Return the slices that cut this region out of an array of `outer`."""
         return (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pixtally import schema
 from pixtally.axis import FLOWS, BinAxis
-from pixtally.browse.cut import Region
+from pixtally.browse.cut import Region, Tiles
 from pixtally.browse.pictures import Pictures, What, statistic
 from pixtally.pixel_models import fit_peaks, pixel_mixture
 
@@ -92,20 +92,41 @@ def distribution(pictures: Pictures, plane: int, region: Region) -> Distribution
     return Distribution(region, counts.axis, sums, named, absent)
 
 
+def sampled_distribution(pictures: Pictures, plane: int) -> Distribution | None:
+    """Return the distribution of all pixels together, from a sample of them that is in memory.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        Of a histogram.
+    plane : int
+        Of the counts.
+
+    Returns
+    -------
+    Distribution or None
+        Of every `rough_stride`-th row and column; None until these have been read.
+    """
+    blocks = pictures.sample(plane)
+    if blocks is None:
+        return None
+    kind = np.float64 if pictures.counts.dtype.kind == "f" else np.uint64
+    sums = np.zeros(pictures.counts.axis.bins, kind)
+    for block in blocks:
+        sums += block.sum(axis=0, dtype=kind)
+    h, w = pictures.counts.shape
+    return Distribution(Region(0, h, 0, w), pictures.counts.axis, sums)
+
+
 def _parts(
     pictures: Pictures, plane: int, region: Region
 ) -> Iterator[tuple[Region, NDArray[Any] | None]]:
     """Yield the counts of a region tile by tile; None where they are not complete."""
     counts = pictures.counts
     for tile in pictures.tiles.over(region):
-        part = Region(
-            max(tile.y0, region.y0),
-            min(tile.y1, region.y1),
-            max(tile.x0, region.x0),
-            min(tile.x1, region.x1),
-        )
+        part = tile.common(region)
         if not counts.complete(plane, part):
-            yield part, None
+            yield from _counted(pictures, plane, part)
             continue
         held = pictures.read.get((plane, tile))
         if held is not None:
@@ -114,6 +135,16 @@ def _parts(
             yield part, counts.read(plane, part)
         else:
             yield part, pictures.block(plane, tile)[part.within(tile)]
+
+
+def _counted(
+    pictures: Pictures, plane: int, part: Region
+) -> Iterator[tuple[Region, NDArray[Any] | None]]:
+    """Yield what is counted of a region chunk by chunk, None for the others."""
+    counts = pictures.counts
+    for chunk in Tiles(counts.shape, counts.chunk).over(part):
+        cut = chunk.common(part)
+        yield cut, counts.read(plane, cut) if counts.complete(plane, cut) else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import yaml
 from numpy.typing import NDArray
 
 from pixtally import schema
@@ -21,6 +20,7 @@ from pixtally.browse.scores import Scores
 from pixtally.browse.view import STATISTICS
 from pixtally.errors import PixtallyError
 from pixtally.jobs import partial_path
+from pixtally.safe_yaml import read_yaml
 from pixtally.store import open_images
 
 USUAL_SCREEN = (560, 560)
@@ -255,9 +255,8 @@ def _sources(path: Path, given: Path | None) -> tuple[xr.DataArray | None, str]:
 
 def _resolved(path: Path) -> dict[str, Any]:
     try:
-        text = path.with_name(path.stem + "-resolved.yaml").read_text("utf-8")
-        found = yaml.safe_load(text)
-    except (OSError, yaml.YAMLError):
+        found = read_yaml(path.with_name(path.stem + "-resolved.yaml"))
+    except PixtallyError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -162,7 +164,7 @@ class Pictures:
         whole = counts.shape[0] * counts.shape[1] * pixel
         self.rough_stride = max(1, int(np.ceil(np.sqrt(whole / ROUGH_BYTES))))
         self.rough: dict[tuple[int, Region], NDArray[Any]] = {}
-        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles")
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles", initializer=_step_back)
         self._spans: dict[Any, tuple[float, float]] = {}
 
     def block(self, plane: int, tile: Region) -> NDArray[Any]:
@@ -171,7 +173,7 @@ class Pictures:
         if found is not None:
             return found
         whole = self.counts.complete(plane, tile)
-        found = self.counts.read(plane, tile)
+        found = self.counts.read_counted(plane, tile)
         if whole:
             self.read.put((plane, tile), found)
             if (plane, tile) not in self.rough:
@@ -207,14 +209,17 @@ class Pictures:
                 yield Picture(picture, window, 1 - left * share, absent * share)
                 told = time.monotonic()
 
-    def _put_known(self, canvas: Canvas, what: What) -> tuple[list[Region], int, int]:
+    def _put_known(self, canvas: Canvas, what: What) -> tuple[list[Region], float, int]:
         """Put what is known; return the tiles to compute, how many are not counted, and all."""
-        missing, absent, total = [], 0, 0
+        missing, absent, total = [], 0.0, 0
         stride = canvas.window.stride
         for tile in self.tiles.over(canvas.window.region):
             total += 1
             if not self.counts.complete(what.plane, tile):
-                absent += 1
+                share = float(self.counts.counted(what.plane, tile).mean())
+                absent += 1 - share
+                if share:
+                    missing.append(tile)
                 continue
             values = self.computed.get((what, stride, tile))
             if values is not None:
@@ -246,7 +251,10 @@ class Pictures:
     def _tile(self, what: What, tile: Region, stride: int) -> NDArray[Any]:
         block = sampled(self.block(what.plane, tile), tile, stride)
         found = statistic(what, block, self.counts.axis).astype(np.float32)
-        return self.computed.put((what, stride, tile), found)
+        if self.counts.complete(what.plane, tile):
+            return self.computed.put((what, stride, tile), found)
+        counted = sampled(self.counts.counted(what.plane, tile), tile, stride)
+        return np.where(counted, found, np.float32(np.nan))
 
     def span(self, what: What, picture: Picture, contrast: str) -> tuple[float, float]:
         """Return the values of the first and the last colour.
@@ -259,37 +267,52 @@ class Pictures:
             What is in view.
         contrast : {"robust", "full", "view"}
             The quantiles 0.001 and 0.999 of the whole image; all of its values; those in view.
-            Statistics in the units of the samples share their scale.
+            Statistics in the units of the samples share the scale of the median; quantiles
+            stretch it where they reach beyond.
         """
         if contrast == "view":
             return robust_span(picture.values)
-        group = "values" if what.name in VALUES else what.name
-        key = group, what.plane, contrast
-        if key in self._spans:
-            return self._spans[key]
-        overview = self._overview(what, group)
+        own = self._whole_span(what, picture, contrast)
+        if what.name not in VALUES:
+            return own
+        shared = self._whole_span(What("median", plane=what.plane), picture, contrast)
+        if what.name != "quantile":
+            return shared
+        # Low and high quantiles reach beyond what the others share.
+        return min(own[0], shared[0]), max(own[1], shared[1])
+
+    def _whole_span(self, what: What, picture: Picture, contrast: str) -> tuple[float, float]:
+        """Return the span of a statistic over the whole image, as far as it is known."""
+        found = self._spans.get((what, contrast))
+        if found is not None:
+            return found
+        overview = self._overview(what)
         if overview is None:
             return _span(picture.values, contrast)
-        self._spans[key] = _span(overview, contrast)
-        return self._spans[key]
+        return self._spans.setdefault((what, contrast), _span(overview, contrast))
 
-    def _overview(self, what: What, group: str) -> NDArray[Any] | None:
+    def _overview(self, what: What) -> NDArray[Any] | None:
         """Return values of a statistic all over the image, or None while it is not known."""
-        members = [w for w in self.known if w.plane == what.plane and w.name in VALUES]
-        if group == "values" and members:
-            # Two planes are enough to see how far values reach: the lowest and the highest.
-            ends = sorted(members, key=lambda w: w.q)[:: max(1, len(members) - 1)]
-            return np.stack([_thinned(self.known[w]) for w in ends])
         if what in self.known:
             return _thinned(self.known[what])
-        blocks = [block for (plane, _), block in self.rough.items() if plane == what.plane]
+        blocks = self.sample(what.plane)
+        if blocks is None:
+            return None
+        return np.concatenate([statistic(what, part, self.counts.axis) for part in blocks])
+
+    def sample(self, plane: int) -> list[NDArray[Any]] | None:
+        """Return counts of every `rough_stride`-th row and column, or None until all are read.
+
+        Returns
+        -------
+        list of ndarray, shape (pixels, bins)
+            Tile by tile.
+        """
+        blocks = [block for (p, _), block in list(self.rough.items()) if p == plane]
         grid = self.tiles.shape, self.tiles.tile
         if len(blocks) < np.prod([-(-n // t) for n, t in zip(*grid, strict=True)]):
             return None
-        asked = [What("quantile", q) for q in (0.05, 0.95)] if group == "values" else [what]
-        flat = [b.reshape(-1, b.shape[-1]) for b in blocks]
-        axis = self.counts.axis
-        return np.concatenate([statistic(w, part, axis) for w in asked for part in flat])
+        return [b.reshape(-1, b.shape[-1]) for b in blocks]
 
     def fill_rough(self, plane: int, stop: Callable[[], bool]) -> None:
         """Read every tile once, in the background, so that any statistic has a first look."""
@@ -302,6 +325,12 @@ class Pictures:
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let taps and the browser go first, where threads have a priority of their own (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 4)
 
 
 def _thinned(plane: NDArray[Any]) -> NDArray[Any]:

@@ -1,15 +1,13 @@
-"""Equalization of a block of images: span, counts, map and apply, each usable on a part.
+"""Equalization by four verbs: span, counts, map and apply, each usable on a part of an image.
 
-A whole image goes through :func:`equalize_block`. An image cut into parts goes through the
-same four verbs: the spans of the parts are combined by minimum and maximum, their counts are
-added, and what is made of the sums is applied to each part.
+For an image cut into parts the spans of the parts are combined by minimum and maximum, their counts
+are added, and what is made of the sums is applied to each part.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,19 +15,15 @@ from numpy.typing import NDArray
 
 from pixtally.kernels import bin_segments
 from pixtally.kernels import level_tables as tables
-from pixtally.kernels.bin_equalize import equalize_binned
 from pixtally.kernels.image_counts import finite_span, level_counts
 from pixtally.kernels.image_slots import Edges, binned_counts, find_slots, prepare_edges
 from pixtally.kernels.lut import apply_lut
-from pixtally.kernels.rank import float_ranks
 from pixtally.kernels.recipe import Recipe, UnfitError
 from pixtally.kernels.segments import Segments, apply_segments
 
 Counts = NDArray[np.int64]
 Span = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-_BATCH_BYTES = 1 << 22  # images worked on together: they stay in the outer cache between passes
 
 
 def levels_of(samples: NDArray[Any]) -> NDArray[Any]:
@@ -50,7 +44,8 @@ def levels_of(samples: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(samples.view(unsigned) ^ unsigned.type(1 << (8 * kind.itemsize - 1)))
 
 
-def _valid(samples: NDArray[Any], left_out: Mask | None) -> NDArray[Any]:
+def valid_samples(samples: NDArray[Any], left_out: Mask | None) -> NDArray[Any]:
+    """Return floats with NaN where a sample is left out."""
     return samples if left_out is None else np.where(left_out, samples.dtype.type(np.nan), samples)
 
 
@@ -69,7 +64,7 @@ def span_of(samples: NDArray[Any], left_out: Mask | None, recipe: Recipe) -> Spa
         Spans of parts combine by minimum and maximum.
     """
     if recipe.needs_span:
-        return finite_span(_valid(samples, left_out))
+        return finite_span(valid_samples(samples, left_out))
     ends = recipe.range or (0.0, 1.0)
     return np.tile(np.array(ends, np.float64), (samples.shape[0], 1))
 
@@ -98,11 +93,12 @@ def edges_of(span: Span, recipe: Recipe) -> Edges:
     edges = bin_segments.uniform_edges(span, recipe.bins, kind, given=recipe.range is not None)
     coincide = (np.diff(edges, axis=1) <= 0).any(axis=1)
     if coincide.any():
-        raise _too_narrow(span[coincide.argmax()], recipe)
+        raise too_narrow(span[coincide.argmax()], recipe)
     return prepare_edges(edges)
 
 
-def _too_narrow(span: NDArray[np.float64], recipe: Recipe) -> UnfitError:
+def too_narrow(span: NDArray[np.float64], recipe: Recipe) -> UnfitError:
+    """Return the error for bins that do not fit into an image's span."""
     return UnfitError(
         f"{recipe.bins} bins do not fit between {span[0]} and {span[1]} in {recipe.source}: their"
         " edges coincide; pass fewer bins, a wider range, or images as float64"
@@ -129,7 +125,7 @@ def counts_of(
     """
     if edges is None:
         return level_counts(levels_of(samples), left_out)
-    valid = _valid(samples, left_out)
+    valid = valid_samples(samples, left_out)
     if recipe.method == "matlab":
         valid = np.clip(valid, 0, 1)
     return binned_counts(valid, edges)
@@ -321,95 +317,3 @@ def keep_invalid(
         out[left_out] = np.nan
     else:
         out[left_out] = samples[left_out]
-
-
-def _rank_floats(
-    samples: NDArray[Any], left_out: Mask | None, recipe: Recipe, out: NDArray[Any]
-) -> None:
-    for i, image in enumerate(_valid(samples, left_out)):
-        ranks, valid = float_ranks(image)
-        scale = 1 / max(valid - 1, 1) if recipe.normalize else 1
-        values = np.where(np.isnan(image), np.nan, ranks * scale)[None]
-        one = slice(i, i + 1)
-        gone = None if left_out is None else left_out[one]
-        finish_floats(image[None], gone, recipe, values, out[one])
-
-
-def image_batches(samples: NDArray[Any], recipe: Recipe, channels: int = 1) -> Iterator[slice]:
-    """Yield slices of rows that fit into the caches together: whole images of some channels."""
-    per_image = samples.shape[1] * samples.dtype.itemsize
-    if recipe.by_level:
-        per_image += 8 * recipe.levels
-    step = max(1, _BATCH_BYTES // max(per_image * channels, 1)) * channels
-    for start in range(0, samples.shape[0], step):
-        yield slice(start, start + step)
-
-
-def equalize_block(
-    samples: NDArray[Any], recipe: Recipe, left_out: Mask | None = None
-) -> NDArray[Any]:
-    """Equalize whole images, each by its own counts.
-
-    Parameters
-    ----------
-    samples : ndarray (n, p)
-        One image a row, of ``recipe.source``.
-    recipe : Recipe
-    left_out : ndarray (n, p), bool, or None
-        True marks samples that are invalid, beside NaN.
-
-    Returns
-    -------
-    ndarray (n, p)
-        Of ``recipe.dtype``.
-    """
-    if _finer_than_image(samples, recipe):
-        as_float = replace(recipe, source=np.dtype(np.float64))
-        return equalize_block(samples.astype(np.float64), as_float, left_out)
-    out = np.empty(samples.shape, recipe.dtype)
-    for rows in image_batches(samples, recipe):
-        gone = None if left_out is None else left_out[rows]
-        _WHOLE[recipe.road](samples[rows], gone, recipe, out[rows])
-    return out
-
-
-def _finer_than_image(samples: NDArray[Any], recipe: Recipe) -> bool:
-    """Whether an image has fewer samples than its dtype has levels, and bins serve it better."""
-    few = recipe.by_level and samples.shape[1] < recipe.levels
-    return few and recipe.method == "interp" and recipe.dtype.kind == "f"
-
-
-def _by_level(
-    samples: NDArray[Any], left_out: Mask | None, recipe: Recipe, out: NDArray[Any]
-) -> None:
-    counts = counts_of(samples, left_out, recipe, None)
-    check_range(counts, samples, left_out, recipe)
-    span = None
-    if recipe.levels > 256:  # most of so many levels never occur
-        levels = levels_of(samples)
-        span = (int(levels.min()), int(levels.max()) + 1)
-    apply_map(samples, left_out, recipe, map_of(counts, recipe, None, span), out)
-
-
-def _by_bin(
-    samples: NDArray[Any], left_out: Mask | None, recipe: Recipe, out: NDArray[Any]
-) -> None:
-    valid = _valid(samples, left_out)
-    span = span_of(valid, None, recipe)
-    if recipe.method == "matlab":
-        edges = edges_of(span, recipe)
-        counts = counts_of(valid, None, recipe, edges)
-        apply_map(samples, left_out, recipe, map_of(counts, recipe, edges), out)
-        return
-    values = out if recipe.dtype.kind == "f" else np.empty(samples.shape)
-    centred = recipe.method == "cdf"
-    counts, refused = equalize_binned(
-        valid, span, recipe.bins, values, centred=centred, given=recipe.range is not None
-    )
-    if refused >= 0:
-        raise _too_narrow(span[refused], recipe)
-    check_range(counts, valid, None, recipe)
-    finish_floats(samples, left_out, recipe, values, out)
-
-
-_WHOLE = {"level": _by_level, "bin": _by_bin, "sort": _rank_floats}

@@ -7,6 +7,7 @@ The rule for arrays, in files of any kind: 2-D is one image ``(y, x)``; 3-D is a
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from pixtally.limits import too_large
 from pixtally.readers.base import Found, Image, Reader, UnclearError, UnreadableError
 
 BLOCK_BYTES = 16 * 2**20
@@ -80,6 +82,7 @@ def images_of(
     """
     shape = tuple(array.shape)
     channel = channel_axis(shape) if channel is None else channel
+    _check_image(shape, np.dtype(array.dtype).itemsize)
     if len(shape) == 2:
         yield np.asarray(array[...])
         return
@@ -90,8 +93,15 @@ def images_of(
         yield from block if channel is None else np.moveaxis(block, channel, -1)
 
 
+def _check_image(shape: tuple[int, ...], itemsize: int) -> None:
+    """Refuse an array whose metadata claims images that no memory holds."""
+    why = too_large(shape if len(shape) == 2 else shape[1:], itemsize)
+    if why is not None:
+        raise UnreadableError(why)
+
+
 def _block_length(shape: tuple[int, ...], itemsize: int, step: int) -> int:
-    image = int(np.prod(shape[1:])) * itemsize
+    image = math.prod(shape[1:]) * itemsize
     if step and step * image <= MAX_BLOCK_BYTES:
         return step * max(1, BLOCK_BYTES // (step * image))
     return max(1, BLOCK_BYTES // image)
@@ -148,7 +158,9 @@ def read_npz(path: str, inner: str, start: int, stop: int) -> Iterator[Image | U
     with zipfile.ZipFile(path) as file, file.open(f"{_member(file, inner)}.npy") as stream:
         shape, fortran, dtype = _header(stream)
         channel = channel_axis(shape)
+        _check_image(shape, dtype.itemsize)
         if fortran:
+            _check_image((1, *shape), dtype.itemsize)
             whole = _take(stream, shape[::-1], dtype).T
             yield from images_of(whole, start, stop)
             return
@@ -179,7 +191,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _take(stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> Image:
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     data = stream.read(size)
     if len(data) < size:
         raise UnreadableError("ends before its last image")

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pixtally.errors import PixtallyError
 from pixtally.readers.arrays import channel_axis, found_in_array, images_of, pick
 from pixtally.readers.base import Found, Image, Reader, UnreadableError, need
+from pixtally.zarr_trust import check_arrays
 
 
 def _hdf5(path: str) -> Any:
@@ -98,6 +100,10 @@ def _channel_by_name(variable: Any) -> int | None:
 
 
 def _open_zarr(path: str) -> Any:
+    try:
+        check_arrays(path)
+    except PixtallyError as error:
+        raise UnreadableError(str(error)) from None
     return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)
 
 

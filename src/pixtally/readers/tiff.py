@@ -16,6 +16,7 @@ import numpy as np
 import tifffile
 from PIL import Image as Pillow
 
+from pixtally.limits import too_large
 from pixtally.readers.base import Found, Image, Reader, UnreadableError
 from pixtally.readers.raster import to_array
 
@@ -77,6 +78,9 @@ def _page(file: Any, index: int, path: str) -> Image:
     pixels = page.imagewidth * page.imagelength * page.imagedepth
     if pixels > MAX_PIXELS:
         raise UnreadableError(f"has {pixels} pixels, more than the decompression-bomb limit")
+    why = too_large(page.shape, page.dtype.itemsize if page.dtype is not None else 1)
+    if why is not None:
+        raise UnreadableError(why)
     try:
         image: Image = page.asarray(maxworkers=1)
     except ValueError as error:

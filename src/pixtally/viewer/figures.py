@@ -222,6 +222,7 @@ class CountAxis:
     def __init__(self, axis: Any) -> None:
         self.axis = axis
         self.linear = {"ticker": axis.ticker, "formatter": axis.formatter}
+        axis.formatter.power_limit_high = 7
         self.decades = FixedTicker(ticks=[0])
         self.powers = CustomJSTickFormatter(args={"unit": 1.0}, code=_POWER)
         self.log = False
@@ -250,7 +251,8 @@ def scale_for(found: list[Distribution], log: bool, weighted: bool) -> Scale:
     """Return the axis on which distributions compare: shares where their totals differ."""
     totals = {d.total for d in found if d.total}
     if len(totals) > 1:
-        return Scale(log, 1 / max(totals), "share of samples")
+        unit = 10.0 ** np.floor(-np.log10(max(totals)))
+        return Scale(log, unit, "share of samples")
     return Scale(log, 1.0, "sum of weights" if weighted else "samples")
 
 
