@@ -186,7 +186,7 @@ def simulate(arguments: argparse.Namespace) -> None:
                 f"{expected:.2f} s, wall {wall:.2f} s, "
                 f"overhead {(wall - expected) / wall:.1%}; "
                 f"the scheduler computed {busy:.2f} s, {busy / tasks * 1e3:.2f} ms a task; "
-                f"the machine had a load of {os.getloadavg()[0] / (os.cpu_count() or 1):.1f} a core",
+                f"load a core: {os.getloadavg()[0] / (os.cpu_count() or 1):.1f}",
                 flush=True,
             )
 
