@@ -46,7 +46,7 @@ FLOORS = [
     {"repair_steps", "model_steps", "equalize_steps", "step_rehearsal"},
     {"accessor", "cluster_file"},
     {"spec", "cluster_plan"},
-    {"cluster", "report", "run_report"},
+    {"cluster", "report", "run_report", "unfilled"},
     {"pipeline", "fit_job", "cli_common", "cluster_check"},
     {"submit"},
     {"image_commands", "equalize_cli", "cluster_cli", "report_cli", "view_cli"},

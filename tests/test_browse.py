@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import pixtally as pt
 from pixtally.browse.counts import open_counts
 from pixtally.browse.cut import Region, Tiles, Window, samples, tiles_of, window_of
-from pixtally.browse.distribution import distribution, fit
+from pixtally.browse.distribution import distribution, fit, sampled_distribution
 from pixtally.browse.frames import Frames, changed, counted, picture
 from pixtally.browse.opening import open_target, target_of
 from pixtally.browse.pictures import Pictures, What, statistic
@@ -260,6 +260,14 @@ def test_a_distribution_is_that_of_its_pixels(store, images, region, warm):
     assert numbers["std"] == pytest.approx(samples_there.std())
     assert numbers["quantile"] == np.quantile(samples_there, 0.3, method="inverted_cdf")
     assert found.cdf()[-1] == pytest.approx(1)
+
+
+def test_all_pixels_together_once_they_are_read(store, images):
+    pictures = in_tiles(store)
+    assert sampled_distribution(pictures, 0) is None
+    pictures.fill_rough(0, lambda: False)
+    found = sampled_distribution(pictures, 0)
+    np.testing.assert_array_equal(found.counts, np.bincount(images.ravel(), minlength=256))
 
 
 def test_flows_are_counted_too():

@@ -89,6 +89,25 @@ def test_first_picture_is_the_median(browser, url, frames):
         assert page.page.title().endswith("hist.zarr · pixtally")
 
 
+def test_before_a_tap_all_pixels_are_shown_together(browser, url, frames):
+    with window(browser, url) as page:
+        page.says("summary", "all pixels")
+        assert row(page)[1] == f"{frames.size:,}"
+
+
+def test_a_notebook_shows_the_page_in_a_frame(browser, stores):
+    made = pt.open_histogram(stores / "hist.zarr").tally.explore()
+    page = browser.new_page()
+    try:
+        page.set_content(f"<h1>notebook</h1>{made._repr_html_()}")
+        inside = page.frame_locator("iframe")
+        inside.locator("#status").filter(has_text="Median. Every pixel").wait_for()
+        assert "40 images" in inside.locator("#facts").inner_text()
+    finally:
+        page.close()
+        made.close()
+
+
 def test_a_tap_selects_the_pixel_under_the_finger(browser, url, frames):
     with window(browser, url) as page:
         page.tap(17, 33)

@@ -36,8 +36,8 @@ What every pixel does over a huge collection of images.
 The four commonest commands:
   pixtally run pipelines/quickstart.yaml        a whole pipeline, from files to pictures
   pixtally ingest 'frames/*.png' frames.zarr    image files, video, HDF5, … to one Zarr store
-  pixtally plan pipeline.yaml                   tiles, tasks, bytes and memory, before anything runs
   pixtally info hist.zarr                       what a store holds
+  pixtally report hist.zarr -o report.html      one page to look at; view explores it
 """
 
 
@@ -53,9 +53,9 @@ The four commonest commands:
 def main(debug: bool, verbose: bool) -> None:
     """Run the command line."""
     Settings.debug = debug
-    one_line_logs()
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
+    one_line_logs()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")
@@ -187,6 +187,8 @@ def _say(report: Any) -> None:
     kind = "histogram" if "histogram" in report.made else "images"
     store = _short(report.made.get("histogram") or report.made["resulting images"])
     click.echo(f"look at it:\n  pixtally info {store}")
+    if kind == "histogram":
+        click.echo(f"  pixtally report {store}")
     click.echo(f"  python -c \"import pixtally as pt; print(pt.open_{kind}('{store}'))\"")
     _report_left_out(report.left_out)
     if report.exit_code:

@@ -359,7 +359,10 @@ def planned_resources(path: str | PathLike[str] | None = None) -> Resources:
     """
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
     if block.class_ is not None:
-        return promised(block)
+        try:
+            return promised(block)
+        except PixtallyError as error:
+            raise PixtallyError(f"{path}: {error}") from None
     with _configured(config, block), _connected(block) as client:
         found = live_resources(client)
     if found is None:

@@ -92,6 +92,32 @@ def distribution(pictures: Pictures, plane: int, region: Region) -> Distribution
     return Distribution(region, counts.axis, sums, named, absent)
 
 
+def sampled_distribution(pictures: Pictures, plane: int) -> Distribution | None:
+    """Return the distribution of all pixels together, from a sample of them that is in memory.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        Of a histogram.
+    plane : int
+        Of the counts.
+
+    Returns
+    -------
+    Distribution or None
+        Of every `rough_stride`-th row and column; None until these have been read.
+    """
+    blocks = pictures.sample(plane)
+    if blocks is None:
+        return None
+    kind = np.float64 if pictures.counts.dtype.kind == "f" else np.uint64
+    sums = np.zeros(pictures.counts.axis.bins, kind)
+    for block in blocks:
+        sums += block.sum(axis=0, dtype=kind)
+    h, w = pictures.counts.shape
+    return Distribution(Region(0, h, 0, w), pictures.counts.axis, sums)
+
+
 def _parts(
     pictures: Pictures, plane: int, region: Region
 ) -> Iterator[tuple[Region, NDArray[Any] | None]]:

@@ -162,6 +162,8 @@ def picture(
 
 def counted(frame: NDArray[Any], bins: int = 256) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the histogram of a frame's finite samples over their range, and its edges."""
+    if frame.dtype.kind == "b":
+        frame = frame.view(np.uint8)
     values = frame[np.isfinite(frame)] if frame.dtype.kind == "f" else frame.ravel()
     if not values.size:
         return np.zeros(1, np.int64), np.array([0.0, 1.0])

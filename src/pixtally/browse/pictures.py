@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -162,7 +164,7 @@ class Pictures:
         whole = counts.shape[0] * counts.shape[1] * pixel
         self.rough_stride = max(1, int(np.ceil(np.sqrt(whole / ROUGH_BYTES))))
         self.rough: dict[tuple[int, Region], NDArray[Any]] = {}
-        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles")
+        self.pool = ThreadPoolExecutor(os.cpu_count() or 1, "tiles", initializer=_step_back)
         self._spans: dict[Any, tuple[float, float]] = {}
 
     def block(self, plane: int, tile: Region) -> NDArray[Any]:
@@ -293,13 +295,24 @@ class Pictures:
         """Return values of a statistic all over the image, or None while it is not known."""
         if what in self.known:
             return _thinned(self.known[what])
-        seen = list(self.rough.items())
-        blocks = [block for (plane, _), block in seen if plane == what.plane]
+        blocks = self.sample(what.plane)
+        if blocks is None:
+            return None
+        return np.concatenate([statistic(what, part, self.counts.axis) for part in blocks])
+
+    def sample(self, plane: int) -> list[NDArray[Any]] | None:
+        """Return counts of every `rough_stride`-th row and column, or None until all are read.
+
+        Returns
+        -------
+        list of ndarray, shape (pixels, bins)
+            Tile by tile.
+        """
+        blocks = [block for (p, _), block in list(self.rough.items()) if p == plane]
         grid = self.tiles.shape, self.tiles.tile
         if len(blocks) < np.prod([-(-n // t) for n, t in zip(*grid, strict=True)]):
             return None
-        flat = [b.reshape(-1, b.shape[-1]) for b in blocks]
-        return np.concatenate([statistic(what, part, self.counts.axis) for part in flat])
+        return [b.reshape(-1, b.shape[-1]) for b in blocks]
 
     def fill_rough(self, plane: int, stop: Callable[[], bool]) -> None:
         """Read every tile once, in the background, so that any statistic has a first look."""
@@ -312,6 +325,12 @@ class Pictures:
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let taps and the browser go first, where threads have a priority of their own (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 4)
 
 
 def _thinned(plane: NDArray[Any]) -> NDArray[Any]:

@@ -222,6 +222,7 @@ class CountAxis:
     def __init__(self, axis: Any) -> None:
         self.axis = axis
         self.linear = {"ticker": axis.ticker, "formatter": axis.formatter}
+        axis.formatter.power_limit_high = 7
         self.decades = FixedTicker(ticks=[0])
         self.powers = CustomJSTickFormatter(args={"unit": 1.0}, code=_POWER)
         self.log = False

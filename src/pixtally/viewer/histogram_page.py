@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from pixtally.browse.cut import Window
-from pixtally.browse.distribution import Distribution, Fit, distribution, fit
+from pixtally.browse.distribution import (
+    Distribution,
+    Fit,
+    distribution,
+    fit,
+    sampled_distribution,
+)
 from pixtally.browse.pictures import Picture, Pictures, What
 from pixtally.browse.view import STATISTICS, View
 from pixtally.display import robust_span
@@ -117,6 +123,8 @@ class HistogramPage(Page):
         # Every other statistic then has a first look at once.
         if self._pictures.counts.nbytes <= READ_AHEAD:
             self._pictures.fill_rough(self._plane, lambda: self.painter.wanted)
+            if not _selects(view):
+                yield lambda: self.tell(partial(self._select, self.view))
 
     def _paint_frame(self, view: View, window: Window) -> Iterator[Callable[[], None]]:
         frames = self.target.frames
@@ -172,6 +180,9 @@ class HistogramPage(Page):
             region = getattr(view, slot)
             if region is not None:
                 found[slot] = distribution(self._pictures, self._plane, region)
+        if not found:
+            every = sampled_distribution(self._pictures, self._plane)
+            found = {} if every is None else {"a": every}
         weighted = self._pictures.counts.dtype.kind == "f"
         scale = scale_for(list(found.values()), view.log, weighted)
         summary = self._summary(found, view)
@@ -192,9 +203,14 @@ class HistogramPage(Page):
             cells = [_number(each.total), *(_number(numbers[n]) for n in COLUMNS)]
             cells += [_number(numbers["quantile"])] if view.show == "quantile" else []
             cells += [_number(v) for v in each.flows.values()] if outside else []
-            rows.append({"slot": slot, "name": self._place(each), "cells": cells})
-        corner = "pixel" if found else "Tap a pixel, or drag a box."
+            name = self._place(each) if _selects(view) else self._all_pixels()
+            rows.append({"slot": slot, "name": name, "cells": cells})
+        corner = "pixel" if _selects(view) else "Tap a pixel"
         return {"corner": corner, "columns": columns if found else [], "rows": rows}
+
+    def _all_pixels(self) -> str:
+        stride = self._pictures.rough_stride
+        return "all pixels" if stride == 1 else f"all pixels (1 of {stride**2})"
 
     def _place(self, found: Distribution) -> str:
         region, counts = found.region, self._pictures.counts
@@ -239,9 +255,16 @@ class HistogramPage(Page):
         return float(frame.reshape(-1, *self.target.shape)[self._plane][region.y0, region.x0])
 
 
+def _selects(view: View) -> bool:
+    return view.a is not None or view.b is not None
+
+
 def _number(value: float) -> str:
     if not np.isfinite(value):
         return "–"
-    if value == int(value) and abs(value) < 1e15:
+    if value == int(value) and abs(value) < 1e6:
         return f"{int(value):,}"
+    if 1e6 <= abs(value) < 1e15:
+        size, letter = (1e9, "G") if abs(value) >= 1e9 else (1e6, "M")
+        return f"{value / size:.4g} {letter}"
     return f"{value:.4g}"

@@ -53,7 +53,7 @@ def template() -> Template:
     assets = files("pixtally.viewer") / "assets"
     page, css, js = ((assets / f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     # Bokeh gives values that are HTML already; what is ours is escaped where it is used.
-    made = Environment(autoescape=False).from_string(page)  # noqa: S701
+    made = Environment(autoescape=False).from_string(page)  # noqa: S701  # nosec B701
     made.globals.update(css=css, js=js)
     return made
 
@@ -152,10 +152,9 @@ class Page(ABC):
     def banner(self) -> str:
         """Return what stands over the page: how much of a store is there."""
         if self.target.progress < 1:
-            return (
-                f"This histogram is being written: {self.target.progress:.0%} of the pixels are "
-                "complete, the rest is blank. The page follows."
-            )
+            done = self.target.progress
+            far = f"{done:.0%} of the pixels are complete" if done else "no pixel is complete yet"
+            return f"This histogram is being written: {far}, the rest is blank. The page follows."
         return self.target.note
 
     def say(self, banner: str | None = None, summary: Any = None, **texts: str) -> None:
