@@ -139,6 +139,14 @@ def clock(seconds: float) -> str:
 # The simulation -----------------------------------------------------------------------------
 
 
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has computed, whatever else the machine did."""
+    import psutil
+
+    spent = psutil.Process(pid).cpu_times()
+    return spent.user + spent.system
+
+
 def import_all() -> None:
     """Import what units of work are made of."""
     import pixtally.tally_job  # noqa: F401
@@ -159,18 +167,26 @@ def simulate(arguments: argparse.Namespace) -> None:
         for name, make in (("count", counting_job), ("ingest", ingest_job))
         if name in arguments.jobs
     }
-    with sleeping_cluster(workers, arguments.processes) as address, Client(address) as client:
+    with (
+        sleeping_cluster(workers, arguments.processes) as (address, scheduler),
+        Client(address) as client,
+    ):
         client.wait_for_workers(workers, timeout=300)
         # As in a real run, where workers are prepared before any task.
         client.run(import_all)
         for name, job in jobs.items():
             expected = ideal([(len(units), seconds) for units, seconds in job], workers)
+            before = cpu_seconds(scheduler)
             wall = run_job(job)
+            busy = cpu_seconds(scheduler) - before
             tasks = sum(len(units) for units, _ in job)
             longest = max(seconds for _, seconds in job)
             print(
                 f"{name}: {workers} workers, {tasks} tasks of up to {clock(longest)}: ideal "
-                f"{expected:.2f} s, wall {wall:.2f} s, overhead {(wall - expected) / wall:.1%}",
+                f"{expected:.2f} s, wall {wall:.2f} s, "
+                f"overhead {(wall - expected) / wall:.1%}; "
+                f"the scheduler computed {busy:.2f} s, {busy / tasks * 1e3:.2f} ms a task; "
+                f"load a core: {os.getloadavg()[0] / (os.cpu_count() or 1):.1f}",
                 flush=True,
             )
 
@@ -186,7 +202,8 @@ def counting_job(arguments: argparse.Namespace, workers: int) -> list[tuple[list
     shape = (arguments.images, *arguments.shape)
     layout = choose_layout(shape[0], shape[1:], 1)
     unread = Unread(shape, layout.chunks, "uint8")
-    data = da.from_array(unread, chunks=layout.chunks, inline_array=True, meta=np.empty((0,), "u1"))
+    frames = (layout.chunks[0], *shape[1:])
+    data = da.from_array(unread, chunks=frames, inline_array=True, meta=np.empty((0,), "u1"))
     images = xr.DataArray(data, dims=("image", "y", "x"))
     tally = prepare(images, 256, (0, 256), resources=Resources(workers, 1, MEMORY))
     plan = tally.plan
@@ -236,7 +253,7 @@ def sleeping_cluster(workers: int, processes: int):
         }
         scheduler = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1"]
         scheduler += ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-        commands = [scheduler]
+        commands, pids = [scheduler], []
         for k in range(processes):
             share = workers // processes + (k < workers % processes)
             commands.append([sys.executable, __file__, "hold", str(file), str(share)])
@@ -244,6 +261,7 @@ def sleeping_cluster(workers: int, processes: int):
             started = subprocess.Popen(
                 command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
+            pids.append(started.pid)
             held.callback(started.wait)
             held.callback(started.kill)
             while not file.exists():
@@ -251,7 +269,7 @@ def sleeping_cluster(workers: int, processes: int):
         import json
 
         time.sleep(0.5)
-        yield json.loads(file.read_text())["address"]
+        yield json.loads(file.read_text())["address"], pids[0]
 
 
 def hold(arguments: argparse.Namespace) -> None:
