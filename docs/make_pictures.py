@@ -28,7 +28,7 @@ sys.path.insert(0, str(DOCS))
 from page_code import Runner, save_photograph  # noqa: E402  (lies beside this file)
 
 IMAGES = DOCS / "images"
-INK, BLUE, ORANGE, RED = "#7a8a8c", "#2a9d8f", "#f4813f", "#e63946"
+INK, GREEN, ORANGE, RED = "#7a8a8c", "#2a9d8f", "#f4813f", "#e63946"
 plt.rcParams.update(
     {
         "figure.dpi": 100,
@@ -134,7 +134,7 @@ def tutorial(made: dict[str, Any]) -> None:
     save_pixels("tutorial-std", pt.render(answers["std"], (5, 25), cmap="magma"), 2)
     hist = made["hist"]
     figure, axes = plt.subplots(figsize=(6.2, 2.3))
-    for (row, column), colour in {often_hidden(hist): BLUE, (y, x): ORANGE}.items():
+    for (row, column), colour in {often_hidden(hist): GREEN, (y, x): ORANGE}.items():
         counts = hist["counts"][row, column].values
         label = f"pixel {row}, {column}"
         axes.bar(hist["bin"], counts, width=1, color=colour, alpha=0.9, label=label)
@@ -210,7 +210,7 @@ def counting(made: dict[str, Any]) -> None:
         1, 3, figsize=(8.4, 2.3), width_ratios=(1.25, 1.2, 0.7), layout="constrained"
     )
     draw_stack(stack, [frames[i] for i in (285, 228, 171, 38)], where)
-    time.plot(samples, ".", ms=2.5, color=BLUE)
+    time.plot(samples, ".", ms=2.5, color=GREEN)
     time.set(xlabel="image", ylabel="value", title="the column of one pixel")
     time.set_ylim(0, 140)
     counts.hist(samples, bins=np.arange(0, 141, 4), orientation="horizontal", color=ORANGE)
@@ -228,7 +228,7 @@ def bins(made: dict[str, Any]) -> None:
         hist = pt.pixel_histogram(made["images"], bins=int(number), range=(0, 1))
         errors.append(float(abs(hist.tally.median() - made["exact"]).mean()))
     figure, axes = plt.subplots(figsize=(4.6, 2.5))
-    axes.loglog(1 / numbers, errors, color=BLUE, label="error of the median, mean of all pixels")
+    axes.loglog(1 / numbers, errors, color=GREEN, label="error of the median, mean of all pixels")
     axes.loglog(1 / numbers, 1 / numbers, ":", color=INK, label="one bin width")
     sure = 1.2533 * 0.05 / np.sqrt(made["images"].shape[0])
     axes.axhline(sure, color=RED, lw=1, label="standard error of the median of 2000 images")
@@ -272,7 +272,7 @@ def methods(made: dict[str, Any]) -> None:
         small = image[::2, ::2]
         show(axes[2 * row, column], small, name, vmin=0, vmax=top)
         below = axes[2 * row + 1, column]
-        below.hist(image.ravel(), bins=128, range=(0, top), color=BLUE)
+        below.hist(image.ravel(), bins=128, range=(0, top), color=GREEN)
         below.set(yticks=[], xticks=[0, top])
         below.spines["left"].set_visible(False)
         below.set_ylim(0, np.percentile(np.histogram(image, 128)[0], 97) * 1.3)
@@ -347,7 +347,7 @@ def peaks(made: dict[str, Any]) -> None:
     pixel = {"y": 30, "x": 20}
     counts = hist["counts"].isel(pixel).values
     values = hist["bin"].values
-    comb.bar(values, counts, width=1, color=BLUE, label="images")
+    comb.bar(values, counts, width=1, color=GREEN, label="images")
     one = {name: float(found[name].isel(pixel)) for name in ("offset", "gain", "noise", "rate")}
     weight, total = np.exp(-one["rate"]), 0.0
     for photons in range(5):

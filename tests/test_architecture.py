@@ -13,7 +13,7 @@ PACKAGE = Path(pixtally.__file__).parent
 
 FLOORS = [
     {"_version", "errors", "sizes", "_lazy", "interrupts"},
-    {"axis", "kernels"},
+    {"axis", "kernels", "tile_chunks"},
     {"schema", "plan", "layout"},
     {"history", "colormaps", "limits", "safe_yaml"},
     {"cuts"},
@@ -46,7 +46,7 @@ FLOORS = [
     {"repair_steps", "model_steps", "equalize_steps", "step_rehearsal"},
     {"accessor", "cluster_file"},
     {"spec", "cluster_plan"},
-    {"cluster", "report", "run_report"},
+    {"cluster", "report", "run_report", "unfilled"},
     {"pipeline", "fit_job", "cli_common", "cluster_check"},
     {"submit"},
     {"image_commands", "equalize_cli", "cluster_cli", "report_cli", "view_cli"},

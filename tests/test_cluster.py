@@ -308,6 +308,48 @@ def test_adaptive_workers_come_with_the_work(tmp_path):
     assert int(hist.counts.sum()) == images.size
 
 
+class _Leaving:
+    """A client whose registrations fail while workers leave."""
+
+    def __init__(self, failures):
+        self.failures = failures
+        self.calls = 0
+
+    def register_plugin(self, plugin):
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise OSError("Stream is closed")
+
+
+def test_registration_while_workers_leave(monkeypatch):
+    from pixtally import workers
+
+    monkeypatch.setattr(workers.time, "sleep", lambda seconds: None)
+    leaving = _Leaving(2)
+    workers.register(leaving, workers.WorkerSetup())
+    assert leaving.calls == 3
+    with pytest.raises(OSError, match="closed"):
+        workers.register(_Leaving(1000), workers.WorkerSetup())
+
+
+def test_event_loops_log_no_tracebacks(capsys):
+    import logging
+
+    from pixtally.cli_common import Settings, one_line_logs
+
+    one_line_logs()
+    log = logging.getLogger("distributed.test")
+    for debug, shown in ((False, None), (True, ValueError)):
+        Settings.debug = debug
+        try:
+            raise ValueError("inside")
+        except ValueError as error:
+            trace = (type(error), error, error.__traceback__)
+            record = log.makeRecord(log.name, 40, __file__, 1, "lost", (), trace)
+        assert (record.exc_info and record.exc_info[0]) is shown
+    Settings.debug = False
+
+
 @pytest.mark.slow
 def test_a_cluster_without_workers_is_said(tmp_path):
     block = local(n_workers=0) | {"timeout": 1}

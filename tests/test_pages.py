@@ -64,6 +64,12 @@ def test_the_readme():
     Runner(ROOT / "README.md").run_all()
 
 
+@pytest.mark.usefixtures("here")
+def test_the_first_page():
+    write_demo("frames", 12, (16, 24))
+    Runner(ROOT / "docs/index.md").run_all()
+
+
 def test_a_page_that_says_something_else_fails(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```python\nprint(1 + 1)\n```\n\n<!-- prints -->\n```text\n3\n```\n")
@@ -91,9 +97,12 @@ def test_yaml_is_yaml(page):
             assert yaml.safe_load(block.code), f"{page.name}:{block.line}"
 
 
-def test_pictures_are_small():
+def test_pictures_are_small_and_used():
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "docs/mkdocs/mkdocs.yml", ROOT / "README.md"]
+    text = "".join(page.read_text("utf-8") for page in pages)
     for picture in (ROOT / "docs/images").glob("*.png"):
         assert picture.stat().st_size < 150_000, picture.name
+        assert picture.name in text, f"no page shows {picture.name}"
 
 
 ROW = re.compile(

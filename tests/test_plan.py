@@ -45,6 +45,20 @@ def test_table(row):
     assert {"peak_worker_bytes", "memory_terms"} <= set(plan.to_dict())
 
 
+@pytest.mark.parametrize(
+    ("images", "workers", "segments"),
+    [(10**6, 2, 1), (10**6, 16, 1), (10**6, 64, 4), (10**6, 256, 7), (10**5, 64, 1)],
+)
+def test_workers_are_kept_busy(images, workers, segments):
+    """144 tiles on 64 workers would take three rounds for two and a quarter's work."""
+    work = Work((images, 1500, 1500), (64, 125, 125), 1, 259, 4)
+    plan = plan_histogram(work, Resources(workers, 1, 4 * GiB))
+    assert plan.segments == segments
+    assert plan.tasks <= 20_000
+    rounds = -(-plan.tiles * segments // workers)
+    assert plan.tiles * segments / (rounds * workers) > 0.7
+
+
 class Huge:
     """100,000 images of 1500×1500 that nobody reads."""
 

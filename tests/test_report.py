@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -14,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import open_browser
 
 import pixtally as pt
 from pixtally import PixtallyError
 from pixtally.provenance import read_provenance
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from pixtally.zarr_io import create_array, open_array
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +191,18 @@ def test_images_of_any_kind(tmp_path, shape):
         assert {p.name for p in (tmp_path / "png").iterdir()} >= {"median.png", "pixels.png"}
 
 
+def test_collections_without_ids(tmp_path):
+    create_array(
+        tmp_path / "a.zarr", "images", shape=(30, 6, 5), dtype="u1", chunks=(10, 6, 5),
+        dims=("image", "y", "x"),
+    )  # fmt: skip
+    open_array(tmp_path / "a.zarr", "images", "r+")[:] = 7
+    pt.write_histogram(pt.open_images(tmp_path / "a.zarr"), tmp_path / "hist.zarr")
+    text = pt.report(tmp_path / "hist.zarr").read_text()
+    assert 'alt="Image 29"' in text
+    assert "12 of 30 images" in text
+
+
 def test_smaller_images_are_said_to_be_smaller(tmp_path):
     pt.write_histogram(np.zeros((2, 3, 2100), "uint8"), tmp_path / "wide.zarr")
     text = pt.report(tmp_path / "wide.zarr").read_text()
@@ -219,14 +230,8 @@ def test_bad_input_is_one_line(made, monkeypatch, arguments, words):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium; apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with api.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
+    with open_browser() as made:
         yield made
-        made.close()
 
 
 @pytest.mark.parametrize("width", [1280, 480])

@@ -242,3 +242,17 @@ def on_post_page(output: str, **kwargs: Any) -> str:
     """Name the search dialog for those who hear the page; the theme leaves it without a name."""
     unnamed = 'data-md-component="search" role="dialog"'
     return output.replace(unnamed, unnamed + ' aria-label="Search"')
+
+
+def on_page_markdown(markdown: str, **kwargs: Any) -> str:
+    """Let a list begin right below a line of text, as git hosts do."""
+    lines: list[str] = []
+    fenced = False
+    for line in markdown.splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        above = lines[-1] if lines else ""
+        text = bool(above) and not above.startswith((" ", "- ", "#", "|", "```"))
+        if not fenced and line.startswith("- ") and text:
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines) + "\n"

@@ -13,7 +13,15 @@ from typing import Any
 import click
 
 from pixtally._version import __version__
-from pixtally.cli_common import CLUSTER, RESTART, SET, Settings, one_line_errors, read_changes
+from pixtally.cli_common import (
+    CLUSTER,
+    RESTART,
+    SET,
+    Settings,
+    one_line_errors,
+    one_line_logs,
+    read_changes,
+)
 from pixtally.cli_common import in_cluster as _cluster
 from pixtally.cluster_cli import COMMANDS as CLUSTER_COMMANDS
 from pixtally.equalize_cli import COMMANDS as EQUALIZE_COMMANDS
@@ -28,8 +36,8 @@ What every pixel does over a huge collection of images.
 The four commonest commands:
   pixtally run pipelines/quickstart.yaml        a whole pipeline, from files to pictures
   pixtally ingest 'frames/*.png' frames.zarr    image files, video, HDF5, … to one Zarr store
-  pixtally plan pipeline.yaml                   tiles, tasks, bytes and memory, before anything runs
   pixtally info hist.zarr                       what a store holds
+  pixtally report hist.zarr -o report.html      one page to look at; view explores it
 """
 
 
@@ -47,6 +55,7 @@ def main(debug: bool, verbose: bool) -> None:
     Settings.debug = debug
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")  # libraries warn developers; users get our one line
+    one_line_logs()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("pixtally: %(message)s"))
     log = logging.getLogger("pixtally")
@@ -178,6 +187,8 @@ def _say(report: Any) -> None:
     kind = "histogram" if "histogram" in report.made else "images"
     store = _short(report.made.get("histogram") or report.made["resulting images"])
     click.echo(f"look at it:\n  pixtally info {store}")
+    if kind == "histogram":
+        click.echo(f"  pixtally report {store}")
     click.echo(f"  python -c \"import pixtally as pt; print(pt.open_{kind}('{store}'))\"")
     _report_left_out(report.left_out)
     if report.exit_code:

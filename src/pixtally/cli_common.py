@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -71,6 +72,25 @@ def _stopped() -> str:
     at = f" while {Interrupted.stage.how_far()}" if Interrupted.stage is not None else ""
     command = (typed() or "the same command").replace(" --restart", "")
     return f"stopped{at}; go on with: {command}"
+
+
+def one_line_logs() -> None:
+    """Leave tracebacks out of what event loops log: what matters to users is raised, too."""
+    factory = logging.getLogRecordFactory()
+    if getattr(factory, "one_line", False):
+        return
+
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = factory(*args, **kwargs)
+        if record.name.split(".")[0] in LOOPS and not Settings.debug:
+            record.exc_info = record.exc_text = None
+        return record
+
+    make.one_line = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make)
+
+
+LOOPS = ("distributed", "tornado", "asyncio")
 
 
 CLUSTER = click.option(

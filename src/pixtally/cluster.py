@@ -291,7 +291,7 @@ def _connected(block: ClusterBlock) -> Iterator[Any]:
 
 def _set_up_workers(client: Any, block: ClusterBlock) -> None:
     """Wait for a worker where one will come by itself, and prepare all, also those to come."""
-    from pixtally.workers import WorkerSetup
+    from pixtally.workers import WorkerSetup, register
 
     if not (block.adapt and block.adapt.minimum == 0):
         try:
@@ -302,7 +302,7 @@ def _set_up_workers(client: Any, block: ClusterBlock) -> None:
                 f"{_where_to_look(block)}"
             ) from None
     try:
-        client.register_plugin(WorkerSetup())
+        register(client, WorkerSetup())
     except Exception as error:
         reason = " ".join(str(error).split())
         raise PixtallyError(
@@ -359,7 +359,10 @@ def planned_resources(path: str | PathLike[str] | None = None) -> Resources:
     """
     block, config = read_cluster(path) if path is not None else (DEFAULT, {})
     if block.class_ is not None:
-        return promised(block)
+        try:
+            return promised(block)
+        except PixtallyError as error:
+            raise PixtallyError(f"{path}: {error}") from None
     with _configured(config, block), _connected(block) as client:
         found = live_resources(client)
     if found is None:

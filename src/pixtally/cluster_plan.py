@@ -35,7 +35,7 @@ def promised(block: ClusterBlock) -> Resources:
     read = _READERS.get((block.class_ or "").split(".")[0], _dask)
     try:
         found = read(block, block.kwargs)
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PixtallyError(f"kwargs of {block.class_}: {reason}") from None
     workers = block.adapt.maximum if block.adapt else block.scale or found.workers

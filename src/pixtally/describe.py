@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pixtally import schema
-from pixtally.axis import BinAxis
 from pixtally.errors import PixtallyError
 from pixtally.records import RECORDS, partial_path, read_records
 from pixtally.sizes import size_text
@@ -79,20 +78,21 @@ def _histogram(path: Path) -> dict[str, Any]:
     plain = attrs is not None and attrs.get("pixtally_format") == schema.FORMAT
     if attrs is None or counts is None or ends is None or not plain or "axis" not in attrs:
         attrs, counts, ends = _opened_histogram(path)
-    axis = json.loads(attrs["axis"])
+    sizes = dict(zip(counts.dims, counts.shape, strict=True))
+    axis = schema.check_attributes(attrs, sizes.get(schema.BIN), str(path))
     return {
         "kind": "histogram",
         "path": str(path),
         "n_images": int(attrs["n_images"]),
-        "pixels": {d: n for d, n in zip(counts.dims, counts.shape, strict=True) if d != schema.BIN},
-        "axis": axis,
-        "axis_text": str(BinAxis.from_dict(axis)),
+        "pixels": {d: n for d, n in sizes.items() if d != schema.BIN},
+        "axis": axis.to_dict(),
+        "axis_text": str(axis),
         "dtype": counts.dtype,
         "weighted": bool(attrs["weighted"]),
         "first_image": ends[0] if ends else None,
         "last_image": ends[1] if ends else None,
         "bytes": _bytes(path),
-        "history": attrs.get("history", ""),
+        "history": str(attrs.get("history") or ""),
     }
 
 
@@ -111,7 +111,9 @@ def _opened_histogram(
 
 def _images(path: Path) -> dict[str, Any]:
     """Return the facts of a collection from its metadata, or by xarray where that is not plain."""
-    array = read_array(path / "images") if group_attributes(path) is not None else None
+    attrs = group_attributes(path)
+    known = (attrs or {}).get("pixtally_format", schema.IMAGES_FORMAT) == schema.IMAGES_FORMAT
+    array = read_array(path / "images") if attrs is not None and known else None
     if array is None or "image" not in array.dims:
         array = _opened_images(path)
     sizes = dict(zip(array.dims, array.shape, strict=True))
@@ -144,7 +146,9 @@ def _plain(sizes: Any) -> list[int] | None:
 
 def left_out(path: Path) -> list[Any]:
     """Return the images that a collection was ingested without: ``image`` and ``reason``."""
-    return list((group_attributes(path) or {}).get("left_out", []))
+    found = (group_attributes(path) or {}).get("left_out", [])
+    listed = found if isinstance(found, list) else []
+    return [bad for bad in listed if isinstance(bad, dict) and {"image", "reason"} <= set(bad)]
 
 
 def _bytes(path: Path) -> int:

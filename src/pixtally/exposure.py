@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pixtally.operands import ArrayLike, as_images
 
@@ -55,8 +57,25 @@ def steady_exposure(images: ArrayLike, dim: Hashable = "image") -> xr.DataArray:
     # Dask takes medians along some dimensions only, never along all.
     level = whole.expand_dims("level").median([dim]).squeeze("level")
     factor = level / medians.where(medians != 0)
-    scaled = images * factor.fillna(1.0)
-    if images.dtype.kind in "iu":
-        info = np.iinfo(images.dtype)
-        scaled = scaled.round().clip(info.min, info.max)
-    return scaled.astype(images.dtype).rename(images.name)
+    scaled: xr.DataArray = xr.apply_ufunc(
+        _scaled,
+        images,
+        factor.fillna(1.0),
+        dask="parallelized",
+        output_dtypes=[images.dtype],
+        keep_attrs=True,
+    )
+    return scaled.rename(images.name)
+
+
+def _scaled(block: NDArray[Any], factor: NDArray[np.float64]) -> NDArray[Any]:
+    """Scale a block a slice at a time: as doubles, all of it would be many times as large."""
+    factors = np.broadcast_to(factor, block.shape)
+    made = np.empty_like(block)
+    for k in range(len(block)):
+        doubles = block[k] * factors[k]
+        if block.dtype.kind in "iu":
+            info = np.iinfo(block.dtype)
+            doubles = doubles.round().clip(info.min, info.max)
+        made[k] = doubles.astype(block.dtype)
+    return made

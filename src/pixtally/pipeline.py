@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -36,12 +35,11 @@ from pixtally.status import journal_path
 from pixtally.step_rehearsal import steps_rehearsed
 from pixtally.steps import AnswerStep, ImagesStep, PictureStep, PixelHistogram
 from pixtally.store import open_images
+from pixtally.unfilled import warn_of_unfilled
 from pixtally.unread import Unread
 from pixtally.write import write_histogram
 from pixtally.write_images import plan_writing, write_images
 from pixtally.zarr_io import write_small
-
-log = logging.getLogger("pixtally")
 
 SHOWN_IMAGES = 12
 """Resulting images that a pipeline without statistics writes as PNG."""
@@ -89,10 +87,10 @@ class Pipeline:
             Values by dotted name that replace those of the file.
         """
         made = cls(read_spec(path, dict(changes or {})), Path(path).absolute().parent)
-        made._stay_below(set(changes or {}))
+        made._stay_below(str(path), set(changes or {}))
         return made
 
-    def _stay_below(self, named_by_user: set[str]) -> None:
+    def _stay_below(self, file: str, named_by_user: set[str]) -> None:
         """Refuse a file that writes outside its own folder, unless the caller named the place."""
         for field_name, value in self.spec.written().items():
             if value is None or field_name in named_by_user:
@@ -100,11 +98,11 @@ class Pipeline:
             try:
                 below = self.folder.resolve() in self.path(value).resolve().parents
             except (OSError, ValueError, RuntimeError) as error:
-                raise PixtallyError(f"{field_name}: {value!r} is no path: {error}") from None
+                raise PixtallyError(f"{file}: {field_name} is no path: {error}") from None
             if not below:
                 raise PixtallyError(
-                    f"{field_name} is {value}, which is not inside the pipeline's folder "
-                    f"{self.folder}; name it yourself: --set {field_name}={value}"
+                    f"{file}: {field_name} is {value}, which is not inside the pipeline's folder; "
+                    f"name it yourself: --set {field_name}={value}"
                 )
 
     def path(self, name: str) -> Path:
@@ -233,7 +231,7 @@ class Pipeline:
                 small = steps_rehearsed(self.spec.steps, self.folder, images, mask is not None)
                 prepared.compiled = held.enter_context(small)
             images, mask = self._transformed(images, mask)
-            _warn_of_unfilled(images)
+            warn_of_unfilled(images)
             self._make(images, mask, report, restart, progress)
         self._write_resolved(report)
         if self.counting is not None:
@@ -394,20 +392,6 @@ class Pipeline:
 def _as_mask(where: Mask, read: Callable[[Where], xr.DataArray]) -> xr.DataArray:
     mask = read(where).astype(bool).drop_vars("image_id", errors="ignore")
     return ~mask if where.invert else mask
-
-
-def _warn_of_unfilled(images: xr.DataArray) -> None:
-    """Name the images that a fill step leaves invalid pixels in; they are counted as they are."""
-    if "unfilled" not in images.coords:
-        return
-    left = images["unfilled"].compute()
-    places = np.flatnonzero(left.values)
-    if not places.size:
-        return
-    ids = images["image_id"].values if "image_id" in images.coords else np.arange(left.size)
-    named = ", ".join(f"{ids[k]} ({left.values[k]} pixels)" for k in places[:10])
-    more = f" and {len(places) - 10} more" if len(places) > 10 else ""
-    log.warning("%d images keep invalid pixels after fill: %s%s", len(places), named, more)
 
 
 def plan_json(plan: Plan | ImagesPlan) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pixtally.errors import PixtallyError
 from pixtally.sizes import MiB, shape_text, size_text
+from pixtally.tile_chunks import stored_chunks
 
 PROCESS_BYTES = 350 * MiB
 """A worker with the libraries loaded and the kernels compiled, before any image is read."""
@@ -32,10 +33,6 @@ SPLIT_EVERY = 4
 
 LEAST_SEGMENT = 4 * MiB
 """Images of a tile are split among tasks only if each part is at least so large."""
-
-SHARD_BYTES = 64 * MiB
-INNER_BYTES = 3 * MiB
-"""A shard of the result is one file, its inner chunks are what reading one pixel decodes."""
 
 MOST_TASKS = 20_000
 
@@ -222,7 +219,7 @@ def plan_histogram(work: Work, resources: Resources) -> Plan:
     tile = _joined_tile(work, resources)
     while True:
         batch = _batch(work, tile, budget)
-        inner, shard = _stored_chunks(work, tile)
+        inner, shard = stored_chunks(work.shape[1:], tile, work.slots * work.counter)
         segment_edges = _segments(work, tile, resources)
         batch = min(batch, segment_edges[1])
         terms = _memory_terms(work, tile, batch, shard, len(segment_edges) - 1)
@@ -275,7 +272,7 @@ def _batch(work: Work, tile: tuple[int, ...], budget: int) -> int:
 
 
 def _segments(work: Work, tile: tuple[int, ...], resources: Resources) -> tuple[int, ...]:
-    """Split the image axis only where tiles are fewer than workers can use.
+    """Split the image axis only where tiles do not keep the workers busy.
 
     A segment must read more than its counters hold, else adding them costs more than counting.
     """
@@ -287,44 +284,33 @@ def _segments(work: Work, tile: tuple[int, ...], resources: Resources) -> tuple[
         LEAST_SEGMENT // (math.prod(tile) * work.itemsize),
     )
     wanted = -(-resources.slots // tiles) if tiles else 1
-    segments = max(1, min(wanted, images // least))
+    most = max(1, images // least)
+    segments = _even(work, tile, min(wanted, most), most, resources.slots)
     step = -(-images // segments)
     step = min(images, -(-step // work.chunks[0]) * work.chunks[0])
     return (*range(0, images, max(step, 1)), images) if images else (0, 0)
 
 
-def _stored_chunks(work: Work, tile: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Choose the pixels of an inner chunk and of a shard of the stored result.
+def _even(work: Work, tile: tuple[int, ...], wanted: int, most: int, slots: int) -> int:
+    """Return more segments where in the last round most workers would have nothing to do.
 
-    A shard is a whole number of inner chunks and divides the tile, unless the tile spans the
-    dimension, so that tasks never share a shard.
+    144 tiles on 64 workers take three rounds, or nine of quarters. Partial counts must be written
+    and added for it, so a fifth of the time must be gained.
     """
-    pixel_bytes = work.slots * work.counter
-    side = max(1, math.isqrt(INNER_BYTES // pixel_bytes))
-    inner: list[int] = []
-    shard: list[int] = []
-    for size, step in zip(work.shape[1:], tile, strict=True):
-        spans = step >= size
-        chunk = _even_part(step, side) if spans else _divisor(step, side)
-        # A width like a prime number has no useful divisor: then one chunk spans the tile.
-        chunk = step if not spans and chunk * 4 < min(step, side) else chunk
-        inner.append(chunk)
-        shard.append(-(-step // chunk) * chunk)
-    for d, (size, step) in enumerate(zip(work.shape[1:], tile, strict=True)):
-        while math.prod(shard) * pixel_bytes > SHARD_BYTES and shard[d] > inner[d]:
-            chunks = shard[d] // inner[d]
-            shard[d] = inner[d] * (chunks // 2 if step >= size else _divisor(chunks, chunks // 2))
-    return tuple(inner), tuple(shard)
+    tiles = math.prod(_counts(work.shape[1:], tile))
+    counters = math.prod(tile) * work.slots * work.counter
+    samples = work.shape[0] * math.prod(tile) * work.itemsize
 
+    def cost(segments: int) -> int:
+        # In samples counted: a byte of counters takes about as long as two.
+        rounds = -(-tiles * segments // slots)
+        if segments == 1:
+            return rounds * (samples + 2 * counters)
+        adding = 2 * counters * (segments + 2) * tiles // max(1, min(slots, tiles))
+        return rounds * (samples // segments + 2 * counters) + adding
 
-def _even_part(size: int, most: int) -> int:
-    """Return the size of the equal parts of at most `most` that cover `size`."""
-    return -(-size // -(-size // most))
-
-
-def _divisor(size: int, most: int) -> int:
-    """Return the largest divisor of `size` up to `most`."""
-    return max(d for d in range(1, min(size, most) + 1) if size % d == 0)
+    best = min(range(wanted, min(most, 8 * wanted) + 1), key=cost)
+    return best if 5 * cost(best) <= 4 * cost(wanted) else wanted
 
 
 def _memory_terms(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the layout of a histogram; a reader refuses any other."""
 
+IMAGES_FORMAT = 1
+"""The same of a collection of images."""
+
 BIN, BOUNDS, COUNTS, IMAGE_ID = "bin", "bin_bounds", "counts", "image_id"
 VARIABLES = (COUNTS, *FLOWS)
 
@@ -116,23 +119,44 @@ def axis_of(hist: xr.Dataset) -> BinAxis:
         When the Dataset is no histogram, or one of another format version.
     """
     check_histogram(hist)
-    return _axis(hist, "this Dataset")
+    return check_attributes(hist.attrs, hist.sizes.get(BIN), "this Dataset")
 
 
-def _axis(hist: xr.Dataset, name: str) -> BinAxis:
-    """Read the axis from its attribute, which anyone may have written."""
+def check_attributes(attrs: Mapping[Any, Any], bins: int | None, name: str) -> BinAxis:
+    """Return the axis of a histogram from its attributes, which anyone may have written.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the histogram.
+    bins : int
+        Bins that it has.
+    name : str
+        What stands for it in errors.
+
+    Raises
+    ------
+    PixtallyError
+        When they do not hold together.
+    """
     try:
-        axis = BinAxis.from_dict(json.loads(hist.attrs["axis"]))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        axis = BinAxis.from_dict(json.loads(attrs["axis"]))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise PixtallyError(
             f"{name} has an attribute 'axis' that is no axis ({type(error).__name__}: {error}); "
             "its metadata is damaged: make it again"
         ) from None
-    if axis.bins != hist.sizes.get(BIN):
+    if axis.bins != bins:
         raise PixtallyError(
-            f"{name} has {hist.sizes.get(BIN)} bins, its attribute 'axis' says {axis.bins}; its "
-            "metadata is damaged: make it again"
+            f"{name} has {bins} bins, its attribute 'axis' says {axis.bins}; its metadata is "
+            "damaged: make it again"
         )
+    for number in ("n_images", "weighted"):
+        if not isinstance(attrs.get(number), int | np.integer):
+            raise PixtallyError(
+                f"{name} has the attribute {number} = {attrs.get(number)!r}, which is no whole "
+                "number; its metadata is damaged: make it again"
+            )
     return axis
 
 
@@ -151,10 +175,4 @@ def check_histogram(hist: xr.Dataset, name: str = "this Dataset") -> None:
             f"{name} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
             "read it with the pixtally that wrote it, or count again"
         )
-    _axis(hist, name)
-    for number in ("n_images", "weighted"):
-        if not isinstance(hist.attrs.get(number), int | np.integer):
-            raise PixtallyError(
-                f"{name} has the attribute {number} = {hist.attrs.get(number)!r}, which is no "
-                "whole number; its metadata is damaged: make it again"
-            )
+    check_attributes(hist.attrs, hist.sizes.get(BIN), name)

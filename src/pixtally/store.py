@@ -18,9 +18,6 @@ from pixtally.sizes import MiB
 from pixtally.zarr_io import StoredArray
 from pixtally.zarr_trust import check_arrays
 
-FORMAT = 1
-"""Version of the layout of a store of images; a reader refuses any other."""
-
 FRAME_BLOCK = 160 * MiB
 """Whole frames are one Dask chunk up to this size, as most work on images needs them whole."""
 
@@ -105,11 +102,11 @@ def _open_dataset(path: Path) -> xr.Dataset:
 
 def _check_version(dataset: xr.Dataset, path: Path) -> None:
     """Refuse a collection of another version of the format; what others wrote names none."""
-    found = dataset.attrs.get("pixtally_format", FORMAT)
-    if found != FORMAT:
+    found = dataset.attrs.get("pixtally_format", schema.IMAGES_FORMAT)
+    if found != schema.IMAGES_FORMAT:
         raise PixtallyError(
-            f"{path} has format version {found}, this pixtally ({__version__}) reads {FORMAT}; "
-            "read it with the pixtally that wrote it, or make it again"
+            f"{path} has format version {found}, this pixtally ({__version__}) reads "
+            f"{schema.IMAGES_FORMAT}; read it with the pixtally that wrote it, or make it again"
         )
 
 
@@ -176,5 +173,11 @@ def open_histogram(path: str | PathLike[str]) -> xr.Dataset:
     pixels.pop(schema.BIN, None)
     coords = [n for n in (schema.BOUNDS, schema.IMAGE_ID) if n in dataset.data_vars]
     dataset = dataset.set_coords(coords)
-    dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    try:
+        dataset = dataset.assign_coords({n: c.load() for n, c in dataset.coords.items()})
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"the coordinates of {store} cannot be read: {reason}; make it again"
+        ) from error
     return dataset.chunk({**pixels, schema.BIN: -1})

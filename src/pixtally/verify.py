@@ -53,7 +53,7 @@ def _verify_histogram(path: Path) -> tuple[list[str], str]:
     records = read_records(path)
     found = _file_problems(path, records)
     if not found and not hist.attrs["weighted"]:
-        found = _sum_problems(hist)
+        found = _decoded_sums(path, hist)
     pixels = math.prod(n for d, n in hist[schema.COUNTS].sizes.items() if d != schema.BIN)
     return found, f"{_count_files(records)} files and the sums of {pixels} pixels"
 
@@ -74,6 +74,15 @@ def _file_problems(path: Path, records: dict[str, Record]) -> list[str]:
     with contextlib.suppress(OSError):  # a store that cannot be written is reported on as well
         mark_damaged(path, found)
     return sorted(f"{line}; {MENDING}" for lines in found.values() for line in lines)
+
+
+def _decoded_sums(path: Path, hist: xr.Dataset) -> list[str]:
+    """Return the problems of the sums, or that they cannot be had."""
+    try:
+        return _sum_problems(hist)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        return [f"the counts of {path} cannot be decoded: {reason}; count again with --restart"]
 
 
 def _sum_problems(hist: xr.Dataset) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,3 +38,23 @@ class Rehearsal(WorkerPlugin):
     async def setup(self, worker: Any) -> None:
         """Run when the worker starts, and on workers that run when it is registered."""
         await asyncio.to_thread(rehearse, self.function, *self.arguments)
+
+
+ATTEMPTS = 8
+
+
+def register(client: Any, plugin: WorkerPlugin) -> None:
+    """Register a plugin on all workers, also while some of them are leaving.
+
+    An adaptive cluster closes idle workers at any moment; one that closes while it is told makes
+    the whole registration fail. The scheduler has the plugin by then: tell those that are left.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            client.register_plugin(plugin)
+        except OSError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(0.25 * (attempt + 1))
+        else:
+            return

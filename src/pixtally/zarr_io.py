@@ -111,6 +111,21 @@ def _opened(path: str, name: str, stamp: int) -> Any:
     return open_array(path, name)
 
 
+@contextmanager
+def _telling(path: str, name: str) -> Iterator[None]:
+    """Name the array in what zarr and its codecs raise about it."""
+    try:
+        yield
+    except (IndexError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PixtallyError(
+            f"{path}/{name} cannot be read: {reason}; 'pixtally verify {path}' names the file, or "
+            "its metadata is damaged"
+        ) from error
+
+
 class StoredArray:
     """An array in a local Zarr group that is opened where it is read.
 
@@ -129,7 +144,8 @@ class StoredArray:
         self.path = os.path.abspath(path)
         self.name = name
         self.stamp = Path(self.path, name, "zarr.json").stat().st_mtime_ns
-        array = _opened(self.path, name, self.stamp)
+        with _telling(self.path, name):
+            array = _opened(self.path, name, self.stamp)
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = array.dtype
         self.chunks: tuple[int, ...] = array.chunks
@@ -137,7 +153,8 @@ class StoredArray:
         self.ndim = len(self.shape)
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
-        return np.asarray(_opened(self.path, self.name, self.stamp)[index])
+        with _telling(self.path, self.name):
+            return np.asarray(_opened(self.path, self.name, self.stamp)[index])
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return ("pixtally.StoredArray", self.path, self.name, self.stamp)

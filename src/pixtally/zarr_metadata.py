@@ -6,10 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pixtally.records import read_object
 
 CODED = {"scale_factor", "add_offset", "_FillValue", "missing_value"}
 """Attributes with which xarray computes other values, of another type, from those stored."""
+
+MOST_TEXT = 2**25
+"""Bytes of one chunk of texts above which zarr is asked."""
 
 LENGTH = 4
 """Bytes of the numbers in text that the codec vlen-utf8 stores."""
@@ -53,7 +58,7 @@ def read_array(path: Path) -> ArrayMetadata | None:
     found = read_object(path / "zarr.json")
     try:
         return _array(found) if found is not None else None
-    except (KeyError, TypeError, IndexError):
+    except (LookupError, TypeError, AttributeError, ValueError):
         return None
 
 
@@ -63,10 +68,17 @@ def _array(found: dict[str, Any]) -> ArrayMetadata | None:
     sharded = codecs[0]["name"] == "sharding_indexed"
     chunks = tuple(codecs[0]["configuration"]["chunk_shape"]) if sharded else outer
     dims, dtype = found.get("dimension_names"), found["data_type"]
+    shape = tuple(found["shape"])
     if not isinstance(dtype, str) or not dims or CODED & set(found.get("attributes", {})):
         return None
+    if not len(shape) == len(dims) == len(chunks) == len(outer) or not _are_sizes(
+        [*shape, *(n - 1 for n in (*chunks, *outer))]
+    ):
+        return None
+    if dtype != "string":
+        np.dtype(dtype)
     return ArrayMetadata(
-        shape=tuple(found["shape"]),
+        shape=shape,
         chunks=chunks,
         shards=outer if sharded else None,
         dtype=dtype,
@@ -74,6 +86,11 @@ def _array(found: dict[str, Any]) -> ArrayMetadata | None:
         codecs=[codec["name"] for codec in codecs],
         attrs=found.get("attributes", {}),
     )
+
+
+def _are_sizes(numbers: list[Any]) -> bool:
+    """Tell whether all are whole numbers from 0 to what NumPy can index."""
+    return all(type(n) is int and 0 <= n < 2**62 for n in numbers)
 
 
 def text_ends(path: Path) -> tuple[str, str] | None:
@@ -105,9 +122,10 @@ def _texts(file: Path, compressed: bool) -> list[str]:
     if compressed:
         from numcodecs.zstd import Zstd
 
-        content = bytes(Zstd().decode(content))
+        # Into a buffer of our own, as what is compressed may claim any size.
+        content = bytes(Zstd().decode(content, np.empty(MOST_TEXT, np.uint8)))
     texts, at = [], LENGTH
-    for _ in range(_number(content, 0)):
+    for _ in range(min(_number(content, 0), len(content) // LENGTH)):
         size = _number(content, at)
         texts.append(content[at + LENGTH : at + LENGTH + size].decode("utf-8"))
         at += LENGTH + size

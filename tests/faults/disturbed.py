@@ -6,7 +6,6 @@ As a program it runs one job on a scheduler that is there already, to be killed 
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
@@ -19,13 +18,11 @@ from distributed import Client, WorkerPlugin
 from PIL import Image
 
 import pixtally as pt
-from pixtally import jobs, layout, plan
+from pixtally import image_plan, jobs, layout, plan
 from pixtally.plan import Resources
 from pixtally.records import GATHERED, RECORDS
 from pixtally.unit_writer import UnitWriter
 from pixtally.zarr_io import create_array, open_array
-
-writing = importlib.import_module("pixtally.write_images")
 
 KINDS = ("histogram", "append", "ingest", "equalize")
 UNITS = {"histogram": 12, "append": 12, "ingest": 12, "equalize": 12}
@@ -38,8 +35,8 @@ def make_small(patch) -> None:
     patch(layout, "CHUNK_BYTES", 64)
     patch(layout, "MIN_SHARD_BYTES", 512)
     patch(layout, "MAX_SHARD_BYTES", 512)
-    patch(writing, "MAX_SHARD_BYTES", 100)
-    patch(writing, "SHARD_BYTES", 20_000)
+    patch(image_plan, "MAX_SHARD_BYTES", 100)
+    patch(image_plan, "SHARD_BYTES", 20_000)
 
 
 def prepare(folder: Path) -> Path:

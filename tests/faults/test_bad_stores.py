@@ -148,7 +148,7 @@ def test_a_coordinate_that_claims_too_much(hist, coordinate):
     entry["shape"] = [2**40, *entry["shape"][1:]]
     entry["chunk_grid"]["configuration"]["chunk_shape"] = [2**40, *entry["shape"][1:]]
     root.write_text(json.dumps(found))
-    found = call("info", hist)
+    found = call("verify", hist)
     assert found.code == 1
     assert f"hist.zarr/{coordinate} claims" in found.line
 

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pixtally.kernels.bin_segments import lay_edges, recipe_heights, share_heights
+from pixtally.kernels.copying import copy_row
 from pixtally.kernels.image_slots import count_slots, measure_edges
 from pixtally.kernels.segments import halve_bins, map_slots, tabulate
 from pixtally.kernels.table_rows import WIDTH
@@ -34,8 +35,8 @@ def _equalize(samples, span, own, counts, given, centred, slots, out):
         if centred:
             halve_bins(own, fine)
         else:
-            fine[:] = own
-        at[:] = fine
+            copy_row(own[0], fine[0])
+        copy_row(fine[0], at[0])
         measure_edges(at, frame)
         fine_counts[:] = 0
         count_slots(image, at, frame, fine_counts, True, slots)
@@ -44,7 +45,7 @@ def _equalize(samples, span, own, counts, given, centred, slots, out):
                 count[0, b] = fine_counts[0, 2 * b] + fine_counts[0, 2 * b + 1]
             share_heights(count, own, heights)
         else:
-            count[:] = fine_counts
+            copy_row(fine_counts[0], count[0])
             recipe_heights(count, own, heights)
         tabulate(fine, heights, centred, table)
         map_slots(image, at, frame, table, True, slots, out[i : i + 1])

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixtally.kernels.copying import copy_row
 from pixtally.kernels.elementary import exp_negative, log_positive
 
 # A constant trip count spares every inner loop its remainder; the buffers of a block fit in L1/L2.
@@ -154,7 +155,7 @@ def _share_out(log_p, count, share):
     """
     top = np.empty(_BLOCK)
     total = np.empty(_BLOCK)
-    top[:] = log_p[0]
+    copy_row(log_p[0], top)
     total[:] = 0.0
     for k in range(1, log_p.shape[0]):
         row = log_p[k]

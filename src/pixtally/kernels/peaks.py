@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixtally.kernels.copying import copy_row
 from pixtally.kernels.pixel_em import bin_buffers, expect_line, gather_bins
 
 Floats = NDArray[np.float64]
@@ -126,7 +127,7 @@ def _fit_all(counts, centres, within, n_peaks, limits, ladder, tol, max_iter, re
             likelihood, _ = _em(value, count, m, n_peaks, tol, _TRIAL_ITERATIONS, trial, buffers)
             if likelihood > likeliest:
                 likeliest = likelihood
-                line[:] = trial
+                copy_row(trial, line)
         if likeliest == -np.inf:
             continue
         fit = _em(value, count, m, n_peaks, tol, max_iter, line, buffers)

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from pixtally.kernels.copying import copy_row
 from pixtally.kernels.mixture_step import VANISHED
 from pixtally.kernels.partition import cut_buffers, cut_line
 from pixtally.kernels.pixel_em import LANES, bin_buffers, expect_line, gather_bins
@@ -123,7 +124,8 @@ def _fit_all(counts, centres, within, tol, max_iter, reg_covar, result):
             first, _ = _em(pooled_value, pooled_count, n, k, rough, max_iter, reg, model, buffers)
             second, _ = _em(pooled_value, pooled_count, n, k, rough, max_iter, reg, other, buffers)
             if second > first:
-                model[:] = other
+                for r in range(3):
+                    copy_row(other[r], model[r])
         fit = _em(value, count, m, k, tol, max_iter, reg_covar, model, buffers)
         result.log_likelihood[p], result.n_iter[p] = fit
         _take_off_width(value, count, spread, m, k, model)

@@ -190,8 +190,17 @@ def _mixture(
 def _thumbnails(source: Path | None) -> tuple[xr.DataArray | None, str]:
     if source is None:
         return None, "The collection that was counted is not recorded or no longer where it was."
+    places: list[int] = []
+
+    def choose(n: int) -> Sequence[int]:
+        places.extend(evenly(THUMBNAILS)(n))
+        return places
+
     try:
-        return glance([str(source)], evenly(THUMBNAILS)), ""
+        images = glance([str(source)], choose)
+        if "image_id" not in images.coords:
+            images = images.assign_coords(image_id=("image", [str(k) for k in places]))
+        return images, ""
     except (PixtallyError, OSError, ValueError) as error:
         return None, f"The collection could not be read: {str(error).splitlines()[0]}"
 

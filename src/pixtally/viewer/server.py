@@ -99,7 +99,7 @@ def _try_out(address: str, port: int) -> None:
 def url_of(server: Server) -> str:
     """Return the address of the page."""
     host = server.address or "127.0.0.1"
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # nosec B104
     return f"http://{shown}:{server.port}/"
 
 
