@@ -319,13 +319,16 @@ def _memory_terms(
     """Return what one task holds at its peak, by name."""
     pixels = math.prod(tile)
     pixel_bytes = work.slots * work.counter
-    # A chunk is decoded whole before the tile's part is copied out of it. Computed chunks come
-    # with one more of what they were made from.
-    decoded = math.prod(work.chunks) * work.itemsize * (1 if work.streamed else 3)
+    # A chunk is decoded whole before the tile's part is copied out of it. Chunks that are computed
+    # come with what they were made from, and one of them may be worked on as float64.
+    chunk = math.prod(work.chunks)
+    computed = 0 if work.streamed else work.chunks[0] * _touched(tile, work.chunks[1:])
     joined = work.streamed or batch > work.chunks[0]
     samples = batch * pixels
     return {
-        "decoded chunk": decoded,
+        "decoded chunk": chunk * work.itemsize if work.streamed else 0,
+        "chunks computed": computed * 2 * work.itemsize,
+        "a chunk as float64": 0 if work.streamed else chunk * 8,
         "samples of a batch": samples * work.itemsize * (1 if joined else 0),
         "slots of a batch": samples * work.slot_bytes,
         "mask": samples * work.mask_bytes,
@@ -335,6 +338,11 @@ def _memory_terms(
         "kernel caches": MiB,
         "shard being written": 2 * min(math.prod(shard), pixels) * pixel_bytes,
     }
+
+
+def _touched(tile: tuple[int, ...], chunk: tuple[int, ...]) -> int:
+    """Return the pixels of the whole chunks that a tile is made of."""
+    return math.prod(-(-size // width) * width for size, width in zip(tile, chunk, strict=True))
 
 
 def _held(segments: int) -> int:

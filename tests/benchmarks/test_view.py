@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -78,12 +79,16 @@ def measure(store: Path, label: str) -> None:
                     taps.append(tap_ms(page, int(y), int(x)))
                     time.sleep(0.4)
             explorer.close()
-    print(
-        f"\n{label}: first picture {statistics.median(firsts) / 1000:.2f} s "
-        f"(worst {max(firsts) / 1000:.2f}), all of it {statistics.median(wholes) / 1000:.2f} s, "
-        f"a tap {statistics.median(taps):.0f} ms (worst {max(taps):.0f}), "
-        f"while the picture is computed {statistics.median(early):.0f} ms (worst {max(early):.0f})"
-    )
+    rows = {
+        "first picture": firsts,
+        "all of the picture": wholes,
+        "tap": taps,
+        "tap while the picture is computed": early,
+    }
+    print(f"\n{label}, load {os.getloadavg()[0]:.1f}")
+    for name, found in rows.items():
+        least, middle, worst = min(found), statistics.median(found), max(found)
+        print(f"  {name:<34} least {least:.0f} ms, median {middle:.0f}, worst {worst:.0f}")
 
 
 def test_without_statistics(store: Path) -> None:

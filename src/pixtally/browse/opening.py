@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pixtally import schema
 from pixtally.browse.counts import Counts, counts_of, open_counts
-from pixtally.browse.cut import window_of
+from pixtally.browse.cut import Region, window_of
+from pixtally.browse.distribution import Distribution
 from pixtally.browse.frames import Frames
 from pixtally.browse.pictures import Pictures, What
 from pixtally.browse.scores import Scores
@@ -96,7 +97,12 @@ class Target:
         window = window_of(self.shape, USUAL_SCREEN)
         for _ in self.pictures.paint(What("median"), window):
             if self.ready.is_set():
-                return
+                break
+        # Loads (in a new environment: compiles) what the first tap needs.
+        counts = self.pictures.counts
+        kind = np.float64 if counts.dtype.kind == "f" else np.uint64
+        one = np.ones(counts.axis.bins, kind)
+        Distribution(Region(0, 1, 0, 1), counts.axis, one).summary()
 
     def refresh(self) -> bool:
         """Look again at a store that is being written or was replaced; tell whether it changed."""
