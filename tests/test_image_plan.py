@@ -176,7 +176,7 @@ def test_a_job_goes_on_with_the_shards_it_began_with(tmp_path, monkeypatch):
         write(unit, **common)
 
     monkeypatch.setattr(module, "_write_shard", fails_at_third)
-    little = Resources(1, 1, 520 * MiB)
+    little = Resources(1, 1, 600 * MiB)
     with pytest.raises(OSError, match="stopped"):
         pt.write_images(changed, tmp_path / "made.zarr", resources=little, chunks=(4, 128, 128))
     monkeypatch.setattr(module, "_write_shard", write)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pixtally.errors import PixtallyError
+from pixtally.errors import PixtallyError, one_line
 
 
 class Settings:
@@ -56,12 +56,6 @@ def _unforeseen(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         reason = f"out of memory: {reason}; see 'pixtally plan', use fewer bins or smaller images"
     return f"{reason[:500]} ({type(error).__name__}; --debug shows where)"
-
-
-def one_line(message: str) -> str:
-    """Spell line breaks, control characters and what is no UTF-8, which file names may hold."""
-    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
 def _stopped() -> str:

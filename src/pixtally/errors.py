@@ -7,11 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def one_line(message: str) -> str:
+    """Spell line breaks, control characters and what is no UTF-8, which file names may hold."""
+    plain = message.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+
+
 class PixtallyError(ValueError):
     """Something a user can put right: the message is one line that says how.
 
     The command line prints the message without a traceback (``--debug`` shows it).
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @contextmanager

@@ -12,11 +12,15 @@ from pixtally.blocks import Source, Tile
 from pixtally.errors import PixtallyError
 from pixtally.layout import CHUNK_BYTES, MAX_SHARD_BYTES, Layout, choose_layout
 from pixtally.plan import PROCESS_BYTES, USABLE, Resources, rows_text
-from pixtally.sizes import shape_text, size_text
+from pixtally.sizes import MiB, shape_text, size_text
 from pixtally.windows import stored_chunks
 
 SHARD_BYTES = 64 * 2**20
 """Size aimed at where the frames themselves must be cut."""
+
+
+IMAGES_PROCESS_BYTES = PROCESS_BYTES + 64 * MiB
+"""A worker as for counting, with the further libraries and kernels that images are made with."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def plan_images(
     itemsize = array.dtype.itemsize
     layout = choose_images_layout(array, chunks)
     reads = stored_chunks(array)
-    budget = (int(resources.memory * USABLE) - PROCESS_BYTES) // resources.threads
+    budget = (int(resources.memory * USABLE) - IMAGES_PROCESS_BYTES) // resources.threads
     while True:
         terms = _memory_terms(source, layout, reads.chunk)
         smaller = _smaller_shards(layout)
@@ -117,7 +121,7 @@ def plan_images(
         dtype=str(array.dtype),
         bytes_read=reads.total,
         bytes_written=math.prod(layout.shape) * itemsize,
-        memory_terms={"process": PROCESS_BYTES, **terms},
+        memory_terms={"process": IMAGES_PROCESS_BYTES, **terms},
         threads=resources.threads,
     )
 
@@ -205,7 +209,7 @@ def _smaller_shards(layout: Layout) -> Layout:
 
 def _refusal(terms: dict[str, int], resources: Resources) -> str:
     name, largest = max(terms.items(), key=lambda term: term[1])
-    need = PROCESS_BYTES + resources.threads * sum(terms.values())
+    need = IMAGES_PROCESS_BYTES + resources.threads * sum(terms.values())
     return (
         f"writing the images needs {size_text(need)} a worker and has "
         f"{size_text(resources.memory)} ({USABLE:.0%} usable); most goes to '{name}' "

@@ -18,6 +18,7 @@ from pathlib import Path
 import disturbed
 import pytest
 from distributed import Client, LocalCluster
+from distributed.comm import CommClosedError
 from disturbed import KINDS, Slow, recorded, result, run
 
 from pixtally.errors import PixtallyError
@@ -43,6 +44,15 @@ def starts(log):
     return log.stat().st_size if log.exists() else 0
 
 
+def _unregister(workers):
+    """Take the plugin away; a worker may be leaving just now, and its connection with it."""
+    try:
+        workers.unregister_worker_plugin("slow")
+    except CommClosedError:
+        workers.restart(timeout=60)
+        workers.unregister_worker_plugin("slow")
+
+
 @pytest.fixture
 def slow(workers, tmp_path):
     """Slow the workers down; return the cluster's client and the log of started units."""
@@ -57,7 +67,7 @@ def slow(workers, tmp_path):
 
     with workers.as_current():
         yield begin
-        workers.unregister_worker_plugin("slow")
+        _unregister(workers)
 
 
 def kill_during(job, victims, delay, log):
