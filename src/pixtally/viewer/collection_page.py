@@ -14,7 +14,8 @@ from pixtally.browse.cut import Region, Window
 from pixtally.browse.distribution import Distribution
 from pixtally.browse.frames import Frames, changed, counted, picture
 from pixtally.browse.view import EQUALIZERS, FILLERS, View
-from pixtally.viewer.figures import ColourPicture, HistogramPlot, Scale
+from pixtally.viewer.distributions import HistogramPlot, Scale
+from pixtally.viewer.figures import ColourPicture
 from pixtally.viewer.page import CMAP_NAMES, Page, resolution
 
 STYLES = [

@@ -20,14 +20,8 @@ from pixtally.browse.pictures import Picture, Pictures, What
 from pixtally.browse.view import STATISTICS, View
 from pixtally.display import robust_span
 from pixtally.sizes import GiB
-from pixtally.viewer.figures import (
-    CdfPlot,
-    HistogramPlot,
-    Marks,
-    Scale,
-    ValuePicture,
-    scale_for,
-)
+from pixtally.viewer.distributions import CdfPlot, HistogramPlot, Scale, scale_for
+from pixtally.viewer.figures import Marks, ValuePicture
 from pixtally.viewer.page import CMAP_NAMES, NAMES, Page, resolution
 
 SCORE_SPAN = (0.0, 10.0)
