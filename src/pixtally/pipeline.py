@@ -24,6 +24,7 @@ from pixtally.histogram import prepare
 from pixtally.image_plan import ImagesPlan
 from pixtally.ingest import Ingested, ingest_images, survey
 from pixtally.journal import Journal, note_stage
+from pixtally.layout import choose_layout
 from pixtally.node import versions
 from pixtally.plan import Plan, Resources
 from pixtally.progress import preparing, stage
@@ -155,14 +156,15 @@ class Pipeline:
         if store.exists():
             return open_images(store)
         if isinstance(where, Source) and where.demo is not None:
-            shape: tuple[int, ...] = (where.demo.images, *where.demo.shape)
-            chunks, dtype = shape, "uint8"
+            layout, dtype = choose_layout(where.demo.images, where.demo.shape, 1), "uint8"
         else:
             layout, dtype = survey(self._named(where), gray=where.gray, on_error=where.on_error)
-            shape, chunks = layout.shape, layout.chunks
+        shape, chunks = layout.shape, layout.chunks
         unread = Unread(shape, chunks, dtype)
         dims = ("image", "channel", "y", "x") if len(shape) == 4 else ("image", "y", "x")
-        data = da.from_array(unread, chunks=chunks, inline_array=True, meta=np.empty((0,), dtype))
+        # In whole frames: a million images have millions of stored chunks.
+        frames = (chunks[0], *shape[1:])
+        data = da.from_array(unread, chunks=frames, inline_array=True, meta=np.empty((0,), dtype))
         return xr.DataArray(data, dims=dims, name="images")
 
     def _named(self, where: Where) -> list[str]:
