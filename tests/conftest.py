@@ -38,3 +38,17 @@ def client() -> Iterator[object]:
         Client(cluster, set_as_default=False) as made,
     ):
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _no_client_is_left() -> Iterator[None]:
+    """Fail the test that leaves a Dask client behind: what is computed later would wait for it."""
+    yield
+    if "distributed" in sys.modules:
+        from distributed.client import _get_global_client
+
+        left = _get_global_client()
+        if left is not None:
+            status = left.status
+            left.close(timeout=5)
+            pytest.fail(f"a Dask client is left ({status}, {left.scheduler})")

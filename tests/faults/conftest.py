@@ -48,7 +48,7 @@ def workers():
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit="700MiB"
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
