@@ -280,6 +280,7 @@ def _connected(block: ClusterBlock) -> Iterator[Any]:
     try:
         client = Client(**where, timeout=block.timeout)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
+        _forget_unconnected()
         reason = " ".join(str(error).split())
         raise PixtallyError(
             f"no scheduler answers at {block.address or block.scheduler_file} ({reason[:200]}); "
@@ -287,6 +288,17 @@ def _connected(block: ClusterBlock) -> Iterator[Any]:
         ) from None
     with client:
         yield client
+
+
+def _forget_unconnected() -> None:
+    """Put away a client that got no further than its address: all that is computed would wait."""
+    from distributed import default_client
+
+    with suppress(ValueError):
+        left = default_client()
+        if left.status in ("newly-created", "connecting"):
+            left.close(timeout=1)
+            left.status = "closed"  # one that was never opened does not say so
 
 
 def _set_up_workers(client: Any, block: ClusterBlock) -> None:
