@@ -424,7 +424,7 @@ def test_on_a_dask_client_in_use(tmp_path, small_shards):
     from distributed import Client
 
     images = frames(tmp_path / "run")
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None):
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0"):
         stored = ingest(tmp_path / "run", tmp_path / "a.zarr")
         np.testing.assert_array_equal(stored.images.values, images)
         iio.imwrite(tmp_path / "run" / "4.png", noise(8, 7))
